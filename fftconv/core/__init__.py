@@ -1,0 +1,1 @@
+"""The machine: problems, plans, methods and engines. Knows arrays, never files or a door's keywords."""

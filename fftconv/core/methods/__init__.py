@@ -1,0 +1,35 @@
+"""The registry: one executor per method, one signature ``execute(plan, x, w, out)``.
+
+`x`, `w` and `out` are views in the canonical layout of `core.problem`; every cell of `out` is written, no cell
+of `x` or `w` is. An executor knows no keywords: all that it may vary stands in the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+import numpy as np
+
+from fftconv.core.plan import ConvPlan
+
+Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
+
+_ROOMS = {
+    "direct": "direct",
+    "fft": "spectral",
+    "overlap_save": "spectral",
+    "polyphase": "polyphase",
+}
+
+
+def executor(method: str) -> Executor:
+    """The function that runs plans of `method`."""
+    try:
+        return _LOADED[method]
+    except KeyError:
+        found = _LOADED[method] = import_module(f"{__name__}.{_ROOMS[method]}").execute
+        return found  # type: ignore[no-any-return]
+
+
+_LOADED: dict[str, Executor] = {}

@@ -1,0 +1,143 @@
+"""How a problem will be computed: immutable, made by the planner, printed by `explain`, obeyed by the methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fftconv.core.problem import ConvProblem, Ints
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller asks of the planner beyond the problem itself.
+
+    Attributes
+    ----------
+    method : str or None
+        A registered method to force, or None to let cost decide.
+    workers : int
+        Upper bound of worker threads; 0 lets the planner decide.
+    fft_exact : bool or None
+        For integer problems: True where a bound proves that a rounded float64 transform gives the exact
+        sums, False where it does not, None where nobody looked at the values.
+    max_memory : int
+        Bytes of scratch the plan may use; 0 is no bound.
+    """
+
+    method: str | None = None
+    workers: int = 0
+    fft_exact: bool | None = None
+    max_memory: int = 0
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The shape of one spectral tile.
+
+    Attributes
+    ----------
+    nfft : tuple of int
+        Transform length per spatial axis; 1 where the kernel has length 1 and nothing is transformed.
+    step : tuple of int
+        Outputs that one block yields per spatial axis.
+    blocks : tuple of int
+        How many blocks one execute holds, per spatial axis.
+    batch : int
+        How many entries of the batch axis N one execute holds.
+    """
+
+    nfft: Ints
+    step: Ints
+    blocks: Ints
+    batch: int = 1
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One method as the planner saw it: eligible with a predicted cost, or out for a stated reason."""
+
+    method: str
+    seconds: float = float("inf")
+    scratch: int = 0
+    workers: int = 1
+    tiling: Tiling | None = None
+    reason: str = ""
+
+    @property
+    def eligible(self) -> bool:
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """A problem, the method that answers it, and everything that was weighed."""
+
+    problem: ConvProblem
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+    engine: str
+
+    @property
+    def method(self) -> str:
+        return self.chosen.method
+
+    @property
+    def workers(self) -> int:
+        return self.chosen.workers
+
+    @property
+    def memory(self) -> int:
+        """Predicted bytes of scratch beyond input and output."""
+        return self.chosen.scratch
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tile of a spectral plan."""
+        assert self.chosen.tiling is not None, f"method {self.method} has no tiles"
+        return self.chosen.tiling
+
+    def __str__(self) -> str:
+        rows = [("method", "predicted", "scratch", "workers", "")]
+        for c in self.candidates:
+            mark = "* " if c is self.chosen else "  "
+            if c.eligible:
+                rows.append(
+                    (
+                        mark + c.method,
+                        _seconds(c.seconds),
+                        _bytes(c.scratch),
+                        str(c.workers),
+                        _tiles(c.tiling),
+                    )
+                )
+            else:
+                rows.append((mark + c.method, "-", "-", "-", c.reason))
+        widths = [max(len(r[i]) for r in rows) for i in range(4)]
+        table = [
+            "  ".join([*(cell.ljust(w) for cell, w in zip(r, widths, strict=False)), r[4]]) for r in rows
+        ]
+        return "\n".join([str(self.problem), f"engine {self.engine}", *(line.rstrip() for line in table)])
+
+
+def _seconds(t: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if t >= scale:
+            return f"{t / scale:.3g} {unit}"
+    return f"{t * 1e9:.3g} ns"
+
+
+def _bytes(n: int) -> str:
+    return f"{n / 2**20:.1f} MiB" if n >= 2**20 else f"{n / 2**10:.0f} KiB"
+
+
+def _tiles(tiling: Tiling | None) -> str:
+    if tiling is None:
+        return ""
+
+    def by(sizes: Ints) -> str:
+        return "x".join(map(str, sizes))
+
+    held = tiling.batch
+    for b in tiling.blocks:
+        held *= b
+    return f"nfft {by(tiling.nfft)}, {by(tiling.step)} outputs a block, {held} blocks an execute"
