@@ -1,0 +1,73 @@
+"""Fixtures for every test: forced methods with proof that they ran, poisoned scratch, no state left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+import problems
+from fftconv.core import run as running
+from fftconv.core.plan import ConvPlan, Request
+from fftconv.core.planner import plan_conv
+from fftconv.core.problem import ConvProblem
+
+settings.register_profile(
+    "fftconv",
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("fftconv")
+
+Forced = Callable[..., np.ndarray | None]
+
+
+def run_plan(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The result of `plan` in an output that was poisoned before."""
+    out = problems.poison(plan.problem.out_shape, plan.problem.dtype)
+    running.execute(plan, x, w, out)
+    return out
+
+
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
+    """``forced(problem, x, w, request)``: the result of the method asked for, or None where it is refused.
+
+    It proves that the method ran: the plan names it, and the executor looked up first is that method's.
+    """
+    used: list[str] = []
+    lookup = running.executor
+    monkeypatch.setattr(running, "executor", lambda name: used.append(name) or lookup(name))
+
+    def call(p: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request) -> np.ndarray | None:
+        try:
+            plan = plan_conv(p, request)
+        except ValueError:
+            assert request.method is not None, f"no method at all for {p}"
+            return None
+        assert request.method in (None, plan.method)
+        used.clear()
+        got = run_plan(plan, x, w)
+        if got.size and x.size and w.size:
+            assert used[0] == plan.method
+        return got
+
+    return call
+
+
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every new array and every scratch buffer of the engine starts as NaN, or 777 where there is no NaN."""
+    empty, empty_like = np.empty, np.empty_like
+
+    def filled(a: np.ndarray) -> np.ndarray:
+        if a.dtype.kind in "fciub":
+            a[...] = problems.poison_value(a.dtype)[0]
+        return a
+
+    monkeypatch.setattr(np, "empty", lambda *args, **kwargs: filled(empty(*args, **kwargs)))
+    monkeypatch.setattr(np, "empty_like", lambda *args, **kwargs: filled(empty_like(*args, **kwargs)))
+    yield
