@@ -1,0 +1,76 @@
+"""scipy.fft behind the engine contract: the fallback that needs nothing compiled beyond scipy itself."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .base import SPECTRUM_DTYPES, Array, Engine, FFTPlan, FFTSpec
+from .cache import PlanCache
+
+
+def transform(spec: FFTSpec, signal: Array) -> Array:
+    """The spectrum of `signal` in a new array."""
+    import scipy.fft
+
+    # One worker: the library's own threads share out the tiles.
+    function = scipy.fft.rfftn if spec.real else scipy.fft.fftn
+    result: Array = function(signal, axes=spec.axes, workers=1)
+    return result
+
+
+def inverse(spec: FFTSpec, spectrum: Array) -> Array:
+    """The unnormalised inverse of `spectrum`, which it may destroy, in a new array."""
+    import scipy.fft
+
+    options: dict[str, Any] = {"axes": spec.axes, "norm": "forward", "overwrite_x": True, "workers": 1}
+    if spec.real:
+        result: Array = scipy.fft.irfftn(spectrum, s=spec.transform_shape, **options)
+    else:
+        result = scipy.fft.ifftn(spectrum, **options)
+    return result
+
+
+@lru_cache(maxsize=4096)
+def _next_fast_len(n: int, real: bool) -> int:
+    import scipy.fft
+
+    return int(scipy.fft.next_fast_len(n, real))
+
+
+class ScipyPlan(FFTPlan):
+    """A transform by scipy.fft. `forward` and `backward` return new arrays; `signal` stays where it is."""
+
+    __slots__ = ()
+
+    def __init__(self, spec: FFTSpec) -> None:
+        self.spec = spec
+        self.nbytes = spec.nbytes
+        self.signal = np.empty(spec.shape, spec.dtype)
+        self.spectrum = np.empty(spec.spectrum_shape, spec.spectrum_dtype)
+
+    def _forward(self) -> Array:
+        self.spectrum = transform(self.spec, self.signal)
+        return self.spectrum
+
+    def _backward(self) -> Array:
+        return inverse(self.spec, self.spectrum)
+
+
+class ScipyEngine(Engine):
+    """scipy.fft, every precision."""
+
+    name = "scipy"
+    cache = PlanCache()
+
+    def supports(self, dtype: DTypeLike) -> bool:
+        return np.dtype(dtype) in SPECTRUM_DTYPES
+
+    def next_fast_len(self, n: int, real: bool = True) -> int:
+        return _next_fast_len(n, real)
+
+    def new_plan(self, spec: FFTSpec) -> ScipyPlan:
+        return ScipyPlan(spec)
