@@ -1,0 +1,100 @@
+"""What the `lax` and `nn` doors share: checked arrays and integers, the geometry, errors that carry the shapes."""
+
+from __future__ import annotations
+
+import operator
+from types import TracebackType
+from typing import NamedTuple
+
+import numpy as np
+
+from fftconv.core import methods
+from fftconv.core.plan import Request
+from fftconv.core.problem import ConvProblem, Ints, Pads
+
+
+class RuleError(ValueError, RuntimeError):
+    """A broken rule for which torch and jax raise RuntimeError; code written for them still catches it."""
+
+
+class RankError(ValueError, IndexError, AssertionError):
+    """Too few axes, or different numbers of them, where jax lets an index or an assertion fail."""
+
+
+class DTypeError(TypeError, NotImplementedError):
+    """Dtypes that differ or that the operation does not know; torch raises a kind of RuntimeError here."""
+
+
+class Geometry(NamedTuple):
+    """Everything about a convolution but its sizes and dtypes; one entry per spatial axis."""
+
+    stride: Ints
+    pads: Pads
+    lhs_dilation: Ints
+    rhs_dilation: Ints
+    groups: int = 1
+    flip: bool = False
+
+
+class Call:
+    """``with Call("conv", lhs=lhs, rhs=rhs):`` adds the name and the shapes to whatever error leaves the block."""
+
+    def __init__(self, name: str, **arrays: object) -> None:
+        self.name, self.arrays = name, arrays
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, (ValueError, TypeError)):
+            shapes = ", ".join(f"{k} {_describe(a)}" for k, a in self.arrays.items() if a is not None)
+            error.args = (f"{self.name}: {error} ({shapes})",)
+
+
+def _describe(a: object) -> str:
+    shape, dtype = getattr(a, "shape", None), getattr(a, "dtype", None)
+    return repr(a) if shape is None else f"{tuple(shape)} {dtype}"
+
+
+def array(name: str, value: object) -> np.ndarray:
+    """`value` as an array of numbers in native byte order; sequences and scalars are refused, as jax and torch do."""
+    if isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be an array, got a {type(value).__name__}; numpy.asarray makes one")
+    a = np.asarray(value)
+    if a.dtype.kind not in "biufc":
+        raise DTypeError(f"{name} must hold booleans, integers, real or complex numbers, got dtype {a.dtype}")
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
+def integers(name: str, values: object) -> Ints:
+    """A sequence of integers as a tuple of int."""
+    try:
+        return tuple(operator.index(v) for v in values)  # type: ignore[attr-defined]
+    except TypeError:
+        raise TypeError(f"{name} must be a sequence of integers, got {values!r}") from None
+
+
+def request(method: object, workers: object) -> Request:
+    """What the caller asks of the planner."""
+    known = ("auto", *methods._ROOMS)
+    if method not in known:
+        raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
+    count = 0 if workers is None else operator.index(workers)  # type: ignore[arg-type]
+    if workers is not None and count < 1:
+        raise ValueError(f"workers must be None or at least 1, got {workers!r}")
+    return Request(method=None if method == "auto" else str(method), workers=count)
+
+
+def problem(x: np.ndarray, w: np.ndarray, geometry: Geometry, dtype: np.dtype) -> ConvProblem:
+    """The problem of two canonical arrays."""
+    return ConvProblem(
+        batch=x.shape[0],
+        in_channels=x.shape[1],
+        out_channels=w.shape[0],
+        input_size=x.shape[2:],
+        kernel_size=w.shape[2:],
+        x_dtype=x.dtype,
+        w_dtype=w.dtype,
+        dtype=dtype,
+        **geometry._asdict(),
+    )
