@@ -1,0 +1,86 @@
+"""Recordings on disk: what cannot be read or written is refused in one sentence; writing is all or nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import numpy as np
+
+from fftconv.cli.formats import FORMATS, Format, Recording
+
+
+def read(path: Path) -> Recording:
+    """Read any of the known formats."""
+    known = _format_of(path)
+    if not path.is_file():
+        raise click.UsageError(f"{path}: no such file")
+    try:
+        recording = known.read(path)
+    except click.UsageError:
+        raise
+    except Exception as error:
+        raise click.UsageError(f"{path}: not a readable {path.suffix} file ({error})") from error
+    if recording.data.dtype.kind not in "buifc":
+        raise click.UsageError(f"{path}: expected numbers, got samples of type {recording.data.dtype}")
+    if recording.data.size == 0 or recording.data.ndim == 0:
+        raise click.UsageError(f"{path}: expected samples, got shape {recording.data.shape}")
+    return recording
+
+
+def check_output(path: Path, force: bool) -> None:
+    """Refuse an output that could not be written, before any work is done."""
+    _format_of(path)
+    if not path.parent.is_dir():
+        raise click.UsageError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise click.UsageError(f"{path}: is a folder")
+    if path.exists() and not force:
+        raise click.UsageError(f"{path}: exists already; --force replaces it")
+
+
+def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) -> None:
+    """Write `values` as `path`, in the sample type of `like` where the format has one of its own."""
+    check_output(path, force)
+    try:
+        with replacing(path, force) as file:
+            _format_of(path).write(file, values, like)
+    except click.UsageError as error:
+        raise click.UsageError(f"{path}: {error.format_message()}") from error
+
+
+@contextmanager
+def replacing(path: Path, force: bool = False) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, _permissions(path))
+        check_output(path, force)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _permissions(path: Path) -> int:
+    """Those of the file that is replaced, or of any new file."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _format_of(path: Path) -> Format:
+    if path.suffix.lower() not in FORMATS:
+        raise click.UsageError(f"{path}: expected a file ending in {', '.join(FORMATS)}")
+    return FORMATS[path.suffix.lower()]

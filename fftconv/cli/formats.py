@@ -1,0 +1,186 @@
+"""The kinds of file: how each is read into a `Recording` and how one is written back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import click
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Samples, and what is needed to write their like again.
+
+    Attributes
+    ----------
+    data : ndarray
+        What to compute with: the samples as they are (.npy), in [-1, 1) (audio), or as floating point (pictures).
+    axes : tuple of int
+        The axes that carry space or time; channels, colours and frames are the others.
+    stored : dtype
+        The sample type in the file.
+    about : dict
+        What the format wants back: sample rate and encoding of audio, axis names of a TIFF.
+    """
+
+    data: np.ndarray
+    axes: tuple[int, ...]
+    stored: np.dtype
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def as_stored(values: np.ndarray, stored: np.dtype) -> np.ndarray:
+    """`values` in the sample type `stored`: rounded and clipped to its range where it is an integer type."""
+    if values.dtype.kind == "c" and stored.kind != "c":
+        raise click.UsageError(f"the result is complex, the samples are {stored}; write a .npy file")
+    if stored.kind not in "ui":
+        return values.astype(stored, copy=False)
+    limits = np.iinfo(stored)
+    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), stored)
+
+
+def _package(name: str, what: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError:
+        top = {"PIL": "pillow"}.get(name.split(".")[0], name)
+        raise click.UsageError(f'{what} need {top}: pip install "fftconv[io]"') from None
+
+
+# --- arrays -----------------------------------------------------------------------------------------------
+
+
+def _read_npy(path: Path) -> Recording:
+    data = np.load(path, allow_pickle=False)
+    return Recording(data, tuple(range(data.ndim)), data.dtype)
+
+
+def _write_npy(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
+    np.save(file, values)
+
+
+# --- audio -----------------------------------------------------------------------------------------------
+
+_PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+
+
+def _read_audio(path: Path) -> Recording:
+    soundfile = _package("soundfile", f"{path.suffix} files")
+    info = soundfile.info(str(path))
+    bits = _PCM_BITS.get(info.subtype, 0)
+    if bits:
+        integers, rate = soundfile.read(str(path), dtype="int32")
+        data = integers / (np.float32 if bits <= 16 else np.float64)(2.0**31)
+    else:
+        data, rate = soundfile.read(str(path), dtype="float64" if info.subtype == "DOUBLE" else "float32")
+    about = {"rate": rate, "subtype": info.subtype}
+    return Recording(data, (0,), data.dtype, about)
+
+
+def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording) -> None:
+    """Integer encodings are rounded and clipped here, at their own depth, and handed on as exact integers."""
+    soundfile = _package("soundfile", f"{kind} files")
+    if "rate" not in like.about:
+        raise click.UsageError("audio needs a sample rate, which the input does not carry; write a .npy file")
+    if values.dtype.kind == "c":
+        raise click.UsageError("the result is complex; write a .npy file")
+    bits = _PCM_BITS.get(like.about["subtype"], 0)
+    if bits:
+        top = 2.0 ** (bits - 1)
+        steps = np.clip(np.rint(values.astype(np.float64) * top), -top, top - 1).astype(np.int32)
+        values = steps << (32 - bits)
+    soundfile.write(file, values, like.about["rate"], subtype=like.about["subtype"], format=kind)
+
+
+# --- pictures --------------------------------------------------------------------------------------------
+
+
+def _floating(samples: np.ndarray) -> np.ndarray:
+    """Integer samples as the smallest floating type that holds each of them exactly."""
+    if samples.dtype.kind not in "bui":
+        return samples
+    return samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
+
+
+def _read_picture(path: Path) -> Recording:
+    image_module = _package("PIL.Image", f"{path.suffix} files")
+    with image_module.open(path) as image:
+        if image.mode == "P":
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
+        elif image.mode == "1":
+            image = image.convert("L")
+        samples = np.asarray(image)
+    if samples.dtype == np.int32:
+        samples = samples.astype(np.uint16)
+    return Recording(_floating(samples), (0, 1), samples.dtype)
+
+
+def _write_picture(
+    kind: str, channels: dict[str, tuple[int, ...]], file: BinaryIO, values: np.ndarray, like: Recording
+) -> None:
+    """Write one picture; `channels` says which numbers of channels `kind` takes per sample type."""
+    image_module = _package("PIL.Image", f"{kind} files")
+    found = 1 if values.ndim == 2 else values.shape[-1] if values.ndim == 3 else 0
+    if found not in channels.get(like.stored.name, ()):
+        takes = " or ".join(f"{name} with {', '.join(map(str, n))}" for name, n in channels.items())
+        raise click.UsageError(
+            f"a {kind} picture takes {takes} channels, the result is {like.stored} of shape {values.shape}; "
+            f"write a .tif or .npy file"
+        )
+    image_module.fromarray(as_stored(values, like.stored)).save(file, format=kind)
+
+
+def _read_tiff(path: Path) -> Recording:
+    tifffile = _package("tifffile", ".tif files")
+    with tifffile.TiffFile(path) as tiff:
+        series = tiff.series[0]
+        samples, names = series.asarray(), series.axes
+    space = tuple(i for i, name in enumerate(names) if name in "ZYX")
+    return Recording(_floating(samples), space or tuple(range(samples.ndim)), samples.dtype, {"names": names})
+
+
+def _write_tiff(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
+    tifffile = _package("tifffile", ".tif files")
+    if values.ndim < 2:
+        raise click.UsageError(f"a picture has at least two axes, the result has shape {values.shape}")
+    pixels = as_stored(values, like.stored)
+    names = like.about.get("names", "")
+    colour = names.endswith("S") or (not names and len(like.axes) == 2 and pixels.shape[-1] in (3, 4))
+    tifffile.imwrite(
+        file,
+        pixels,
+        photometric="rgb" if colour and pixels.ndim > 2 else "minisblack",
+        metadata={"axes": names} if len(names) == pixels.ndim else None,
+    )
+
+
+# --- the table -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of file is read and written."""
+
+    read: Callable[[Path], Recording]
+    write: Callable[[BinaryIO, np.ndarray, Recording], None]
+
+
+_JPEG = Format(_read_picture, partial(_write_picture, "JPEG", {"uint8": (1, 3)}))
+_TIFF = Format(_read_tiff, _write_tiff)
+FORMATS: dict[str, Format] = {
+    ".npy": Format(_read_npy, _write_npy),
+    ".wav": Format(_read_audio, partial(_write_audio, "WAV")),
+    ".flac": Format(_read_audio, partial(_write_audio, "FLAC")),
+    ".png": Format(_read_picture, partial(_write_picture, "PNG", {"uint8": (1, 2, 3, 4), "uint16": (1,)})),
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+}
