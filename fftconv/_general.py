@@ -1,4 +1,4 @@
-"""What the `lax` and `nn` doors share: checked arrays and integers, the geometry, errors that carry the shapes."""
+"""What the `lax` and `nn` doors share: checked arrays and integers, the geometry, errors that show the shapes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 
 
 class Call:
-    """``with Call("conv", lhs=lhs, rhs=rhs):`` adds the name and the shapes to whatever error leaves the block."""
+    """``with Call("conv", lhs=lhs, rhs=rhs):`` adds the name and the shapes to any error that leaves it."""
 
     def __init__(self, name: str, **arrays: object) -> None:
         self.name, self.arrays = name, arrays
@@ -57,7 +57,7 @@ def _describe(a: object) -> str:
 
 
 def array(name: str, value: object) -> np.ndarray:
-    """`value` as an array of numbers in native byte order; sequences and scalars are refused, as jax and torch do."""
+    """`value` as an array of numbers in native byte order; lists are refused, as by jax and torch."""
     if isinstance(value, (list, tuple)):
         raise TypeError(f"{name} must be an array, got a {type(value).__name__}; numpy.asarray makes one")
     a = np.asarray(value)

@@ -1,7 +1,7 @@
 """Patches of an array, and the convolution whose kernel differs at every output.
 
-A patch entry is a copy of one sample, so nothing is multiplied: each tap of the window is one strided copy from
-the input to the outputs that see it, and no padded or dilated input is ever made.
+A patch entry is a copy of one sample, so nothing is multiplied: each tap of the window is one strided copy
+from the input to the outputs that see it, and no padded or dilated input is ever made.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def gather(p: ConvProblem, x: np.ndarray, box: Box, out: np.ndarray) -> None:
 def _tap_slices(p: ConvProblem, axis: int, u: int, part: slice) -> tuple[slice, slice]:
     """Which samples tap `u` copies along `axis`, and to which outputs, counted from the start of `part`.
 
-    Output y reads sample q where ``y*s + u*d - lo == q*b``. If any y solves this, every ``b / gcd(b, s)``-th one
-    does, and q advances by ``s / gcd(b, s)``.
+    Output y reads sample q where ``y*s + u*d - lo == q*b``. If any y solves this, so do those ``b / gcd(b, s)``
+    further on, and their q advances by ``s / gcd(b, s)``.
     """
     s, b, n = p.stride[axis], p.lhs_dilation[axis], p.input_size[axis]
     shift = u * p.rhs_dilation[axis] - p.pads[axis][0]
@@ -50,13 +50,13 @@ def _tap_slices(p: ConvProblem, axis: int, u: int, part: slice) -> tuple[slice, 
 
 
 def contract(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-    """The unshared convolution ``out[n, o, y] = sum_r patches[n, r, y] * w[o, r, y]``, a box of outputs at a time.
+    """The unshared convolution ``out[n, o, y] = sum_r patches[n, r, y] * w[o, r, y]``, box by box.
 
     `w` is (O, R, \\*M) and `out` (N, O, \\*M). Per output the sum is a matrix product [N x R] * [R x O].
     """
     taps = p.in_channels * prod(p.kernel_size)
     dtype = np.dtype(np.float32) if out.dtype == np.float16 else out.dtype
-    per_output = (p.batch * taps + taps * p.out_channels + p.batch * p.out_channels) * dtype.itemsize
+    per_output = (p.batch * taps + taps * w.shape[0] + p.batch * w.shape[0]) * dtype.itemsize
     for box in boxes(p.output_size, max(1, SCRATCH_BYTES // max(per_output, 1))):
         sizes = [part.stop - part.start for part in box]
         at = (slice(None), slice(None), *box)
