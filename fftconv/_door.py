@@ -1,0 +1,134 @@
+"""What the doors of scipy's and numpy's dialects share: operands, keywords and `out`, checked in one place."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from fftconv._broadcast import Array
+from fftconv._general import request
+from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv.core.problem import Ints
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ZEROS = ("constant", "zeros", "fill")
+
+
+def as_operand(name: str, value: Any) -> Array:
+    """`value` as a plain array. A masked array with something masked is refused: its hidden values are not data."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} must have no masked elements, got {np.ma.getmaskarray(value).sum()} of shape {value.shape}; "
+            f"fill them first, as in {name}.filled(0)"
+        )
+    return np.asarray(value)
+
+
+def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, out: Any = None) -> Any:
+    """The call that a door makes of its arguments."""
+    a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
+    recipe = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), _text(mode), options)
+    if out is not None:
+        check_out(out, recipe.shape, recipe.dtype)
+    return recipe(a, b, out)
+
+
+def _text(mode: Any) -> str:
+    """A mode for the table of modes; what is not a string is not in it."""
+    return str(mode) if isinstance(mode, str) else repr(mode)
+
+
+def options_of(axes: Any, dtype: Any, method: Any, workers: Any) -> Options:
+    """Keywords in canonical form."""
+    return Options(
+        axes=None if axes is None else axes_of(axes),
+        dtype=None if dtype is None else np.dtype(dtype),
+        request=request(method, workers),
+    )
+
+
+def axes_of(axes: Any) -> Ints:
+    """One axis or several as a tuple of int."""
+    try:
+        return tuple(map(operator.index, axes)) if isinstance(axes, Iterable) else (operator.index(axes),)
+    except TypeError:
+        raise ValueError(f"axes must be a scalar or iterable of integers, got {axes!r}") from None
+
+
+def check_out(out: Any, shape: Ints, dtype: DType | None) -> None:
+    """An `out` that can take the result as it is."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array, got a {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have the shape of the result, {shape}; got {out.shape}")
+    if dtype is not None and out.dtype != dtype:
+        raise TypeError(f"out must have the dtype of the result, {dtype}; got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"out must be writeable, got a read-only array of shape {out.shape}")
+
+
+def check_plain(**keywords: Any) -> None:
+    """Refuse the keywords whose other values are settled names but not yet offered."""
+    boundary = keywords.pop("boundary", "constant")
+    words = (boundary,) if isinstance(boundary, str) else boundary
+    if not isinstance(words, Iterable) or any(word not in _ZEROS for word in words):
+        _refuse(
+            "boundary",
+            boundary,
+            "'constant': zeros lie outside the arrays (convolve2d has 'wrap' and 'symm')",
+        )
+    for name, value in keywords.items():
+        if name not in _PLAIN:
+            raise TypeError(f"there is no keyword {name!r}")
+        plain, meaning = _PLAIN[name]
+        if not (
+            value is plain or (isinstance(plain, (str, float)) and np.isscalar(value) and value == plain)
+        ):
+            _refuse(name, value, f"{plain!r}: {meaning}")
+
+
+_PLAIN = {
+    "fill_value": (0.0, "zeros lie outside the arrays"),
+    "nan_policy": ("propagate", "a NaN reaches exactly the outputs whose window holds it"),
+    "mask": (None, "every sample counts"),
+    "weights": (None, "every sample counts alike"),
+    "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),
+    "rtol": (None, "the documented rounding bound"),
+    "atol": (None, "the documented rounding bound"),
+    "max_memory": (None, "the planner's own bound on scratch memory"),
+}
+
+
+def _refuse(name: str, value: Any, available: str) -> None:
+    shown = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+    raise ValueError(
+        f"{name} must be left at its default in this version, got {shown}; available is {available}"
+    )
+
+
+def is_plain(a: Any, b: Any, mode: Any) -> bool:
+    """Whether operands and mode need no conversion before their recipe is looked up."""
+    return a.__class__ is np.ndarray is b.__class__ and mode.__class__ is str and a.ndim > 0 < b.ndim
+
+
+def remembered(door: Door) -> Callable[[F], F]:
+    """Send calls with two plain arrays, a mode and no other keyword straight to their recipe.
+
+    Such a call has nothing to parse, and for short arrays parsing would take longer than the sums.
+    """
+
+    def decorate(function: F) -> F:
+        @wraps(function)
+        def call(in1: Any, in2: Any, mode: Any = "full", *rest: Any, **keywords: Any) -> Any:
+            if not rest and not keywords and is_plain(in1, in2, mode):
+                return recipe_for(door, (in1.shape, in1.dtype), (in2.shape, in2.dtype), mode)(in1, in2)
+            return function(in1, in2, mode, *rest, **keywords)
+
+        return cast(F, call)
+
+    return decorate

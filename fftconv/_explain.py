@@ -1,0 +1,64 @@
+"""How a call would be computed, and why, without computing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fftconv._door import as_operand, check_plain, options_of
+from fftconv._recipe import recipe_for
+from fftconv.core.plan import ConvPlan
+from fftconv.signal import CONVOLVE
+
+__all__ = ["explain"]
+
+
+def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan:
+    """The plan of ``convolve(in1, in2, mode, **keywords)``: every method with its predicted cost or why it is out.
+
+    Parameters
+    ----------
+    in1, in2 : array_like or tuple of int
+        Arrays, or their shapes.
+    mode : {"full", "same", "valid"}
+    **keywords
+        Those of `fftconv.convolve`. Where both inputs are shapes, ``dtype`` is the dtype of the arrays, by
+        default float64.
+
+    Returns
+    -------
+    ConvPlan
+        Prints as a table; its fields hold the same as numbers.
+
+    Raises
+    ------
+    ValueError
+        As `convolve` would, and where nothing is summed.
+
+    Examples
+    --------
+    >>> from fftconv import explain
+    >>> plan = explain((1_000_000,), (1001,), mode="same")
+    >>> plan.problem.output_size
+    (1000000,)
+    >>> "direct" in str(plan)
+    True
+    """
+    shaping = {"axes": None, "dtype": None, "method": "auto", "workers": None}
+    for name in shaping:
+        shaping[name] = keywords.pop(name, shaping[name])
+    keywords.pop("out", None)
+    check_plain(**keywords)
+    if _is_shape(in1) and _is_shape(in2):
+        dtype = np.dtype(shaping["dtype"] or np.float64)
+        options = options_of(**{**shaping, "dtype": None})
+        return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode, options).plan()
+    a, b = as_operand("in1", in1), as_operand("in2", in2)
+    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode, options_of(**shaping)).plan(
+        (a, b)
+    )
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(type(n) is int and n >= 0 for n in value)

@@ -1,0 +1,268 @@
+"""A call without its values: what shapes, dtypes and keywords say, worked out once and remembered.
+
+`recipe_for` parses and checks; what it returns is called with the arrays. Recipes hold no arrays and are kept in a
+bounded cache, so a call like one before it goes straight to the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fftconv._broadcast import Array, Axis, Layout, Window, lay_out
+from fftconv.core.plan import ConvPlan, Request
+from fftconv.core.planner import plan_conv
+from fftconv.core.problem import Ints
+from fftconv.core.run import plan_for, run
+
+DType = np.dtype
+Operand = tuple[Ints, DType]
+
+
+class NotNumericError(TypeError, ValueError):
+    """Data that is not numbers: a ValueError in numpy, a TypeError in scipy, and here whichever is caught."""
+
+
+@dataclass(frozen=True, eq=False)
+class Door:
+    """What distinguishes one public function from its neighbours.
+
+    Attributes
+    ----------
+    windows : mapping from mode to Window
+    correlate : bool
+        Whether the second operand is reversed and conjugated.
+    names : (str, str)
+        What the function calls its operands.
+    floats : bool
+        Whether integers and bool are computed as float64 and float16 as float32, as by scipy's fftconvolve.
+    empty : {"raise", "empty", "zeros"}
+        What an empty convolved axis gives: ValueError, an empty result, or the zeros of an empty sum.
+    ndim : int or None
+        Dimensions that both operands must have.
+    """
+
+    windows: Mapping[str, Window]
+    correlate: bool = False
+    names: tuple[str, str] = ("in1", "in2")
+    floats: bool = False
+    empty: str = "raise"
+    ndim: int | None = None
+
+
+class Options(NamedTuple):
+    """The keywords that shape a recipe, in canonical form."""
+
+    axes: Ints | None = None
+    dtype: DType | None = None
+    request: Request = Request()
+
+
+PLAIN = Options()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a call but its arrays.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the result.
+    layout : Layout or None
+        How the arrays become a problem; None where the sums are empty.
+    request : Request
+    native : bool
+        False where an operand has to be brought to native byte order first.
+    """
+
+    shape: Ints
+    dtype: DType
+    layout: Layout | None
+    request: Request
+    native: bool
+
+    def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
+        """The result, in `out` where given; `out` may share memory with the operands."""
+        if out is None:
+            out = np.empty(self.shape, self.dtype)
+        elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):
+            out[...] = self(in1, in2)
+            return out
+        if self.layout is None:
+            out[...] = 0
+        else:
+            self._compute(self.layout, in1, in2, out)
+        return out
+
+    def _compute(self, layout: Layout, in1: Array, in2: Array, out: Array) -> None:
+        if not self.native:
+            in1, in2 = native(in1), native(in2)
+        x, w = layout.operands(in1, in2)
+        y = layout.out.of(out)
+        run(layout.problem, x, w, y, self.request)
+        if layout.conj_out:
+            np.conjugate(y, out=y)
+        if layout.merges and not np.may_share_memory(y, out):
+            layout.restore(y, out)
+
+    def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
+        """How the machine computes this call; for integers that may depend on the values."""
+        if self.layout is None:
+            raise ValueError(
+                f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
+            )
+        if arrays is None:
+            return plan_conv(self.layout.problem, self.request)
+        return plan_for(self.layout.problem, *self.layout.operands(*map(native, arrays)), self.request)
+
+
+@dataclass(frozen=True)
+class Product:
+    """The recipe of two scalars, of which scipy returns the product as numpy gives it."""
+
+    correlate: bool
+    dtype: DType | None
+    shape: Ints = ()
+
+    def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Any:
+        result = np.multiply(in1, in2.conj() if self.correlate else in2, dtype=self.dtype)[()]
+        if out is None:
+            return result
+        out[...] = result
+        return out
+
+    def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
+        raise ValueError("there is nothing to plan: two scalars are multiplied")
+
+
+def native(a: Array) -> Array:
+    """`a` in the byte order of this machine."""
+    return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
+
+
+@lru_cache(maxsize=1024)
+def recipe_for(
+    door: Door, first: Operand, second: Operand, mode: str, options: Options = PLAIN
+) -> Recipe | Product:
+    """The recipe of a call to `door` with operands of these shapes and dtypes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where shapes, dtypes and keywords break a rule; the message states it with the shapes.
+    """
+    shapes, dtypes = (first[0], second[0]), (first[1], second[1])
+    dtype = _result_dtype(door, dtypes, options.dtype)
+    if door.ndim is not None:
+        _check_ndim(door, shapes)
+    elif shapes == ((), ()):
+        return Product(door.correlate, options.dtype)
+    _check_mode(door, mode)
+    axes = _pair_axes(door, shapes, options.axes, mode)
+    result = tuple(a.length for a in axes)
+    layout = None
+    if 0 not in result and all(a.n and a.k for a in axes):
+        d1, d2 = (d.newbyteorder("=") for d in dtypes)
+        layout = lay_out(axes, (len(shapes[0]), len(shapes[1])), (d1, d2, dtype), door.correlate)
+    return Recipe(result, dtype, layout, options.request, all(d.isnative for d in dtypes))
+
+
+def _check_mode(door: Door, mode: str) -> None:
+    if mode not in door.windows:
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got {mode!r}")
+
+
+def _check_ndim(door: Door, shapes: tuple[Ints, Ints]) -> None:
+    for name, shape in zip(door.names, shapes, strict=True):
+        if len(shape) != door.ndim:
+            raise ValueError(f"{name} must be {door.ndim}-d, got shape {shape}")
+
+
+def _result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) -> DType:
+    for name, d in zip(door.names, dtypes, strict=True):
+        if d.kind not in "biufc":
+            reason = "; sums of Python objects cannot be planned" if d.kind == "O" else ""
+            raise NotNumericError(
+                f"{name} must hold booleans, integers, real or complex numbers, got dtype {d}{reason}"
+            )
+    common = np.result_type(*(map(_as_float, dtypes) if door.floats else dtypes)).newbyteorder("=")
+    if asked is None:
+        return common
+    if not np.can_cast(common, asked, "same_kind"):
+        raise TypeError(
+            f"dtype must be able to hold sums of {common} ({door.names[0]} {dtypes[0]}, "
+            f"{door.names[1]} {dtypes[1]}), got {asked}"
+        )
+    return asked.newbyteorder("=")
+
+
+def _as_float(d: DType) -> DType:
+    """The dtype in which scipy's FFT functions compute: at least float32, float64 for what is not floating."""
+    return np.result_type(d, np.float32) if d.kind in "fc" else np.dtype(np.float64)
+
+
+def _pair_axes(door: Door, shapes: tuple[Ints, Ints], axes: Ints | None, mode: str) -> list[Axis]:
+    """The axes of both operands side by side, each with the window that `mode` means for it."""
+    shape1, shape2 = shapes
+    if axes is None and len(shape1) != len(shape2):
+        raise ValueError(
+            f"{door.names[0]} and {door.names[1]} should have the same dimensionality; got shapes {shape1} and "
+            f"{shape2} (with axes= they broadcast)"
+        )
+    ndim = max(len(shape1), len(shape2))
+    convolved = range(ndim) if axes is None else _normalise(axes, ndim)
+    lengths = list(zip(_padded(shape1, ndim), _padded(shape2, ndim), strict=True))
+    if any(1 not in lengths[i] and lengths[i][0] != lengths[i][1] for i in range(ndim) if i not in convolved):
+        raise ValueError(
+            f"incompatible shapes for {door.names[0]} and {door.names[1]}: {shape1} and {shape2}; off the "
+            f"axes {tuple(convolved)} lengths must be equal or 1"
+        )
+    inside = [lengths[i] for i in convolved]
+    if mode == "valid" and not (all(n >= k for n, k in inside) or all(n <= k for n, k in inside)):
+        raise ValueError(
+            "For 'valid' mode, one must be at least as large as the other in every dimension that is convolved; "
+            f"got {shape1} and {shape2}"
+        )
+    if door.empty == "raise":
+        _check_filled(door.names, shapes, inside)
+    return [
+        Axis(n, k, _window(door, mode, n, k) if i in convolved else None) for i, (n, k) in enumerate(lengths)
+    ]
+
+
+def _padded(shape: Ints, ndim: int) -> Ints:
+    return (1,) * (ndim - len(shape)) + shape
+
+
+def _normalise(axes: Ints, ndim: int) -> Ints:
+    """Axes counted from the first, each once."""
+    if not axes:
+        raise ValueError("when provided, axes cannot be empty")
+    if any(not -ndim <= a < ndim for a in axes):
+        raise ValueError(f"axes exceeds dimensionality of input: got {axes} for {ndim} dimensions")
+    normal = tuple(a % ndim for a in axes)
+    if len(set(normal)) < len(normal):
+        raise ValueError(f"all axes must be unique; got {axes} for {ndim} dimensions")
+    return normal
+
+
+def _check_filled(
+    names: tuple[str, str], shapes: tuple[Ints, Ints], inside: Sequence[tuple[int, int]]
+) -> None:
+    for which in (0, 1):
+        if any(pair[which] == 0 for pair in inside):
+            raise ValueError(
+                f"{names[which]} cannot be empty along a convolved axis; got shape {shapes[which]}"
+            )
+
+
+def _window(door: Door, mode: str, n: int, k: int) -> tuple[int, int]:
+    start, length = door.windows[mode](n, k)
+    if n and k:
+        return start, length
+    return 0, 0 if door.empty == "empty" else max(length, 0)

@@ -1,0 +1,426 @@
+"""Convolution and correlation under scipy.signal's names.
+
+The functions take scipy's arguments and return what scipy returns, with these differences, all on purpose:
+
+* One NaN or Inf reaches exactly the outputs whose window holds it, whichever method computes them.
+* Integers are never rounded: every method gives the direct sum, modulo ``2**bits`` of the result's dtype.
+* With ``axes=``, operands broadcast as in numpy, in every mode, and may differ in their number of dimensions.
+* Empty batch axes give an empty result of the right shape.
+* `correlation_lags` names the lags that `correlate` returns, also for ``same`` and even lengths.
+* `correlate2d` conjugates in every mode; results are computed in the precision of their dtype.
+* Object arrays, and masked arrays with something masked, are refused.
+"""
+
+from __future__ import annotations
+
+import time
+from math import inf, prod
+from typing import Any
+
+import numpy as np
+
+from fftconv._broadcast import Array, full, same, same_late, valid
+from fftconv._door import apply, as_operand, check_plain, options_of, remembered
+from fftconv._recipe import PLAIN, Door, NotNumericError, recipe_for
+
+__all__ = [
+    "choose_conv_method",
+    "convolve",
+    "convolve2d",
+    "correlate",
+    "correlate2d",
+    "correlation_lags",
+    "fftconvolve",
+    "oaconvolve",
+]
+
+SPECTRAL = ("fft", "overlap_save")
+
+_MODES = {"full": full, "same": same, "valid": valid}
+
+CONVOLVE = Door(_MODES)
+CORRELATE = Door(_MODES, correlate=True)
+FFTCONVOLVE = Door(_MODES, floats=True, empty="empty")
+CONVOLVE2D = Door(_MODES, empty="zeros", ndim=2)
+CORRELATE2D = Door({**_MODES, "same": same_late}, correlate=True, empty="zeros", ndim=2)
+
+
+@remembered(CONVOLVE)
+def convolve(
+    in1: Any,
+    in2: Any,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    axes: Any = None,
+    boundary: Any = "constant",
+    fill_value: Any = 0.0,
+    nan_policy: str = "propagate",
+    mask: Any = None,
+    weights: Any = None,
+    dtype: Any = None,
+    overflow: str = "wrap",
+    rtol: float | None = None,
+    atol: float | None = None,
+    workers: int | None = None,
+    out: Array | None = None,
+    max_memory: int | None = None,
+) -> Any:
+    """Convolve two N-d arrays: ``out[m] = sum_j in1[m - j] in2[j]``.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        With as many dimensions as each other, or, with `axes`, broadcast against each other.
+    mode : {"full", "same", "valid"}
+        Per convolved axis of lengths n and k: ``full`` is all ``n + k - 1`` sums; ``same`` the n of them that start
+        at ``(k - 1) // 2``, whichever operand is longer; ``valid`` the ``abs(n - k) + 1`` in which the shorter operand
+        lies wholly inside the longer one, which must then be the longer one along every convolved axis.
+    method : {"auto", "direct", "fft", "overlap_save", ...}
+        How to compute it. ``auto`` takes the cheapest by prediction (see `fftconv.explain`); a method that is asked for
+        is used, or refused with the reason.
+    axes : int or sequence of int, optional
+        Axes to convolve along; default all. On the others lengths must be equal or 1.
+    boundary : {"constant"}
+        What lies outside the arrays: zeros.
+    fill_value, nan_policy, mask, weights, overflow, rtol, atol, max_memory
+        Settled names of which this version offers the defaults only; anything else is a ValueError.
+    dtype : dtype, optional
+        In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
+        ``numpy.result_type(in1, in2)``.
+    workers : int, optional
+        At most so many threads; default as `fftconv.set_workers` says.
+    out : ndarray, optional
+        Where to put the result. It may share memory with the inputs.
+
+    Returns
+    -------
+    ndarray
+        A new C-contiguous array in native byte order, or `out`. Of two 0-d inputs, their product as a scalar.
+
+    Raises
+    ------
+    ValueError
+        For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
+        `out` of another shape or read-only, a method that cannot answer.
+    TypeError
+        For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
+
+    See Also
+    --------
+    correlate, fftconvolve, fftconv.explain
+
+    Notes
+    -----
+    bool by bool is an OR of ANDs. float16 is computed in float32 and returned as float16.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fftconv.signal import convolve
+    >>> convolve([1, 2, 3], [0, 1, 0.5])
+    array([0. , 1. , 2.5, 4. , 1.5])
+
+    A bank of two kernels on every row of an image:
+
+    >>> image, bank = np.ones((4, 100)), np.ones((2, 1, 5))
+    >>> convolve(image, bank, "same", axes=-1).shape
+    (2, 4, 100)
+    """
+    check_plain(
+        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
+        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
+    )  # fmt: skip
+    return apply(CONVOLVE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+
+
+@remembered(CORRELATE)
+def correlate(
+    in1: Any,
+    in2: Any,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    axes: Any = None,
+    boundary: Any = "constant",
+    fill_value: Any = 0.0,
+    nan_policy: str = "propagate",
+    mask: Any = None,
+    weights: Any = None,
+    dtype: Any = None,
+    overflow: str = "wrap",
+    rtol: float | None = None,
+    atol: float | None = None,
+    workers: int | None = None,
+    out: Array | None = None,
+    max_memory: int | None = None,
+) -> Any:
+    """Cross-correlate two N-d arrays: ``out[lag] = sum_l in1[l] conj(in2[l - lag])``, in the order of the lags.
+
+    It is the convolution of `in1` with the reversed conjugate of `in2`, and takes the parameters of `convolve`.
+
+    See Also
+    --------
+    convolve, correlation_lags
+
+    Examples
+    --------
+    >>> from fftconv.signal import correlate, correlation_lags
+    >>> z = correlate([0, 0, 1, 2, 1], [1, 2, 1])
+    >>> int(correlation_lags(5, 3)[z.argmax()])
+    2
+    """
+    check_plain(
+        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
+        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
+    )  # fmt: skip
+    return apply(CORRELATE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+
+
+@remembered(FFTCONVOLVE)
+def fftconvolve(
+    in1: Any,
+    in2: Any,
+    mode: str = "full",
+    axes: Any = None,
+    *,
+    method: str = "auto",
+    workers: int | None = None,
+    out: Array | None = None,
+) -> Any:
+    """Convolve two N-d arrays in floating point, by scipy.signal.fftconvolve's rules.
+
+    Unlike `convolve` it computes integers and bool as float64 and float16 as float32, and gives an empty result for an
+    empty convolved axis. The method is still the planner's choice, as it does not show in the result beyond
+    rounding; the other parameters are those of `convolve`.
+
+    See Also
+    --------
+    convolve, oaconvolve
+
+    Examples
+    --------
+    >>> from fftconv.signal import fftconvolve
+    >>> fftconvolve([1, 2, 3], [1, 1], mode="same").dtype
+    dtype('float64')
+    """
+    return apply(FFTCONVOLVE, (in1, in2), mode, options_of(axes, None, method, workers), out)
+
+
+@remembered(FFTCONVOLVE)
+def oaconvolve(
+    in1: Any,
+    in2: Any,
+    mode: str = "full",
+    axes: Any = None,
+    *,
+    method: str = "auto",
+    workers: int | None = None,
+    out: Array | None = None,
+) -> Any:
+    """`fftconvolve` under the name of scipy's overlap-add function, with which it shares every rule.
+
+    Long arrays are computed block by block here whatever the function is called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fftconv.signal import oaconvolve
+    >>> oaconvolve(np.ones(1000), np.ones(10), mode="valid").shape
+    (991,)
+    """
+    return apply(FFTCONVOLVE, (in1, in2), mode, options_of(axes, None, method, workers), out)
+
+
+def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
+    """Convolve two images, with a choice of what lies around the first.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        2-d.
+    mode : {"full", "same", "valid"}
+        As for `convolve`.
+    boundary : {"fill", "wrap", "symm"}
+        ``fill`` (or ``pad``): `fillvalue` everywhere; ``wrap`` (``circular``): ``abc|abc|abc``; ``symm``
+        (``symmetric``): ``cba|abc|cba``. Repeated as often as a long kernel needs.
+    fillvalue : scalar
+        Cast to the dtype of the result.
+
+    Returns
+    -------
+    ndarray
+        In ``numpy.result_type(in1, in2)``; an empty input gives the zeros of an empty sum.
+
+    Examples
+    --------
+    >>> from fftconv.signal import convolve2d
+    >>> convolve2d([[1, 2], [3, 4]], [[1, 1]], mode="same", boundary="wrap")
+    array([[3, 3],
+           [7, 7]])
+    """
+    return _planar(CONVOLVE2D, (in1, in2), mode, boundary, fillvalue)
+
+
+def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
+    """Cross-correlate two images, with a choice of what lies around the first.
+
+    Parameters and result are those of `convolve2d`; `in2` is conjugated and not reversed. For an even kernel ``same``
+    starts one lag later than `correlate` has it, at ``-((k - 1) // 2)``.
+
+    Examples
+    --------
+    >>> from fftconv.signal import correlate2d
+    >>> correlate2d([[1, 2, 3]], [[1, 10]], mode="same")
+    array([[21, 32,  3]])
+    """
+    return _planar(CORRELATE2D, (in1, in2), mode, boundary, fillvalue)
+
+
+_EXTENSIONS = {
+    "fill": "constant",
+    "pad": "constant",
+    "wrap": "wrap",
+    "circular": "wrap",
+    "symm": "symmetric",
+    "symmetric": "symmetric",
+}
+
+
+def _planar(door: Door, operands: tuple[Any, Any], mode: str, boundary: str, fillvalue: Any) -> Any:
+    a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
+    for name, array in zip(door.names, (a, b), strict=True):
+        if array.dtype.kind not in "iufc" or array.dtype == np.float16:
+            raise NotNumericError(
+                f"{name} must hold integers, float32 or wider, or complex numbers, got {array.dtype}"
+            )
+    if boundary not in _EXTENSIONS:
+        raise ValueError(f"boundary must be one of {', '.join(map(repr, _EXTENSIONS))}; got {boundary!r}")
+    dtype = np.result_type(a, b)
+    fill = _fill_value(fillvalue, dtype) if _EXTENSIONS[boundary] == "constant" else None
+    plain = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode)
+    if mode == "valid" or 0 in (*a.shape, *b.shape) or fill == 0:
+        return plain(a, b)
+    pads = [_reach(door.windows[mode](n, k), n, k) for n, k in zip(a.shape, b.shape, strict=True)]
+    extra: dict[str, Any] = {} if fill is None else {"constant_values": fill}
+    wide = np.pad(a.astype(dtype, copy=False), pads, _EXTENSIONS[boundary], **extra)  # type: ignore[call-overload]
+    return apply(door, (wide, b), "valid", PLAIN)
+
+
+def _reach(window: tuple[int, int], n: int, k: int) -> tuple[int, int]:
+    """How far a window of the full output reads before and after the n samples."""
+    start, length = window
+    return k - 1 - start, start + length - n
+
+
+def _fill_value(fillvalue: Any, dtype: np.dtype) -> Any:
+    """`fillvalue` as a scalar of `dtype`; fractions are cut off for integers, nothing else is changed on the way."""
+    array = np.asarray(fillvalue)
+    if array.size == 0:
+        raise ValueError("`fillvalue` cannot be an empty array")
+    if array.size > 1:
+        raise ValueError(f"`fillvalue` must be scalar or an array with one element, got shape {array.shape}")
+    value = array.item()
+    refusal = f"could not cast `fillvalue` directly to the output dtype {dtype}, got {fillvalue!r}"
+    if array.dtype.kind not in "biufcO" or not isinstance(value, (int, float, complex)):
+        raise ValueError(refusal)
+    if isinstance(value, complex) and dtype.kind != "c":
+        raise ValueError(refusal)
+    if dtype.kind not in "iu":
+        return dtype.type(value)
+    limits = np.iinfo(dtype)
+    if isinstance(value, complex) or not limits.min - 1 < value < limits.max + 1:
+        raise ValueError(refusal)
+    return dtype.type(int(value))
+
+
+def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
+    """The lags of the samples that `correlate` returns for 1-d inputs of these lengths.
+
+    Parameters
+    ----------
+    in1_len, in2_len : int
+    mode : {"full", "same", "valid"}
+
+    Returns
+    -------
+    ndarray of int
+        ``full``: ``-(in2_len - 1) .. in1_len - 1``; ``same``: the in1_len of them from ``-(in2_len // 2)``;
+        ``valid``: the ``abs(in1_len - in2_len) + 1`` of them without padding.
+
+    Examples
+    --------
+    >>> from fftconv.signal import correlation_lags
+    >>> correlation_lags(5, 4, mode="same")
+    array([-2, -1,  0,  1,  2])
+    """
+    if mode not in CORRELATE.windows:
+        raise ValueError(f"Mode {mode} is invalid: it must be 'valid', 'same', or 'full'")
+    start, length = CORRELATE.windows[mode](in1_len, in2_len)
+    first = start - (in2_len - 1)
+    return np.arange(first, first + length)
+
+
+def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = False) -> Any:
+    """Whether the direct sum or a Fourier transform is the faster way to this convolution.
+
+    Parameters
+    ----------
+    in1, in2, mode
+        As for `convolve`.
+    measure : bool
+        Time both instead of predicting.
+
+    Returns
+    -------
+    method : {"fft", "direct"}
+        ``direct`` also where no transform may answer: bool, objects, integers whose sums may exceed ``2**52``.
+    times : dict, only with `measure`
+        Seconds of each method; infinite where it cannot answer.
+
+    See Also
+    --------
+    fftconv.explain : the prediction in full
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fftconv.signal import choose_conv_method
+    >>> choose_conv_method(np.ones(8), np.ones(6))
+    'direct'
+    >>> choose_conv_method(np.ones(100_000), np.ones(50_000))
+    'fft'
+    """
+    a, b = as_operand("in1", in1), as_operand("in2", in2)
+    if measure:
+        times = {method: _seconds(a, b, mode, method) for method in ("fft", "direct")}
+        return min(times, key=times.__getitem__), times
+    kinds = a.dtype.kind + b.dtype.kind
+    if "O" in kinds or kinds == "bb" or not a.ndim + b.ndim:
+        return "direct"
+    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode)
+    if {*kinds} & {*"iu"} and not _sums_fit(a, b):
+        return "direct"
+    plan = recipe.plan()
+    direct = min(c.seconds for c in plan.candidates if c.method == "direct")
+    spectral = [c.seconds for c in plan.candidates if c.method in SPECTRAL]
+    return "fft" if min(spectral, default=inf) < direct else "direct"
+
+
+def _sums_fit(a: Array, b: Array) -> bool:
+    """Whether no sum of products can exceed 2**52, up to which float64 rounds integers right."""
+    largest = (max(abs(v.max().item()), abs(v.min().item())) for v in (a, b))
+    return bool(prod(largest) * min(a.size, b.size) < 2**52)
+
+
+def _seconds(a: Array, b: Array, mode: str, method: str) -> float:
+    """The shortest of a few calls."""
+    best, until = inf, time.perf_counter() + 0.1
+    while best == inf or time.perf_counter() < until:
+        start = time.perf_counter()
+        try:
+            convolve(a, b, mode, method)
+        except ValueError:
+            return inf
+        best = min(best, time.perf_counter() - start)
+    return best
