@@ -39,28 +39,46 @@ class Tiling:
     nfft : tuple of int
         Transform length per spatial axis; 1 where the kernel has length 1 and nothing is transformed.
     step : tuple of int
-        Outputs that one block yields per spatial axis.
-    blocks : tuple of int
-        How many blocks one execute holds, per spatial axis.
+        Outputs that one block yields per spatial axis (rows carried along, where nothing is transformed).
+    blocks : int
+        Blocks in one execute, neighbours along the last transformed axis.
     batch : int
-        How many entries of the batch axis N one execute holds.
+        Entries of the batch axis N in one execute.
+    packed : bool
+        Whether two real tiles travel as the real and the imaginary part of one complex transform. A real kernel
+        keeps them apart, so nothing needs to be unpacked.
     """
 
     nfft: Ints
     step: Ints
-    blocks: Ints
+    blocks: int = 1
     batch: int = 1
+    packed: bool = False
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One method as the planner saw it: eligible with a predicted cost, or out for a stated reason."""
+    """One method as the planner saw it: eligible with a predicted cost, or out for a stated reason.
+
+    Attributes
+    ----------
+    method : str
+    seconds, scratch, workers
+        Predicted time, bytes beyond input and output, and threads.
+    tiling : Tiling or None
+        Tile of a spectral method.
+    by_phases : bool
+        Whether dilations are first split into dense problems, each answered by `method`.
+    reason : str
+        Why the method is out; empty where it is eligible.
+    """
 
     method: str
     seconds: float = float("inf")
     scratch: int = 0
     workers: int = 1
     tiling: Tiling | None = None
+    by_phases: bool = False
     reason: str = ""
 
     @property
@@ -130,14 +148,14 @@ def _bytes(n: int) -> str:
     return f"{n / 2**20:.1f} MiB" if n >= 2**20 else f"{n / 2**10:.0f} KiB"
 
 
-def _tiles(tiling: Tiling | None) -> str:
-    if tiling is None:
-        return ""
+def _detail(c: Candidate) -> str:
+    if c.tiling is None:
+        return "by phases" if c.by_phases else ""
+    t = c.tiling
+    held = t.batch * t.blocks * (2 if t.packed else 1)
+    text = f"nfft {_by(t.nfft)}, {_by(t.step)} outputs a block, {held} blocks an execute"
+    return text + (", two real tiles packed" if t.packed else "")
 
-    def by(sizes: Ints) -> str:
-        return "x".join(map(str, sizes))
 
-    held = tiling.batch
-    for b in tiling.blocks:
-        held *= b
-    return f"nfft {by(tiling.nfft)}, {by(tiling.step)} outputs a block, {held} blocks an execute"
+def _by(sizes: Ints) -> str:
+    return "x".join(map(str, sizes))

@@ -1,20 +1,108 @@
-"""Choosing: a pure function from a problem and a request to a plan. Nothing here touches an array."""
+"""Choosing: a pure function from a problem and a request to a plan. Nothing here touches an array.
+
+Correctness decides who is eligible, cost decides among the eligible.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 
+from fftconv.core.cost import BUILT_IN
+from fftconv.core.engine import get_engine
+from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import Candidate, ConvPlan, Request
 from fftconv.core.problem import ConvProblem
+from fftconv.core.tile_choice import overlap_save, whole
+from fftconv.core.tiling import spectral_dtype
+from fftconv.core.trim import trim
+from fftconv.core.workers import worker_limit
+
+# Scratch that a plan of many tiles may use where the caller sets no bound.
+DEFAULT_SCRATCH = 64 * 2**20
+
+METHODS = ("direct", "fft", "overlap_save")
+
+
+def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
+    """The cheapest eligible method for `problem` under `request`.
+
+    Raises
+    ------
+    ValueError
+        If the request forces a method that is out, with the reason.
+    """
+    engine = get_engine(spectral_dtype(problem))
+    return _plan(problem, request, worker_limit(request.workers), engine.name)
 
 
 @lru_cache(maxsize=4096)
-def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
-    """The cheapest eligible method for `problem` under `request`."""
-    found = tuple(
-        Candidate("direct", 1e-9 * problem.macs)
-        if all(b == 1 for b in problem.lhs_dilation)
-        else Candidate("polyphase", 1e-9 * problem.macs)
-        for _ in range(1)
-    )
-    return ConvPlan(problem, found[0], found, "none")
+def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> ConvPlan:
+    candidates = tuple(_consider(m, problem, request, workers) for m in METHODS)
+    if request.method is not None:
+        chosen = next(c for c in candidates if c.method == request.method)
+        if not chosen.eligible:
+            raise ValueError(f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}")
+    else:
+        chosen = min((c for c in candidates if c.eligible), key=lambda c: c.seconds)
+    return ConvPlan(problem, chosen, candidates, engine)
+
+
+def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+    reason = _out(method, p, request)
+    if reason:
+        return Candidate(method, reason=reason)
+    if p.is_dense or (method == "direct" and all(b == 1 for b in p.lhs_dilation)):
+        return _DENSE[method](p, request, workers)
+    return _by_phases(method, p, request, workers)
+
+
+def _out(method: str, p: ConvProblem, request: Request) -> str:
+    """Why `method` may not answer, or an empty string."""
+    if method == "direct":
+        return ""
+    if p.ndim == 0:
+        return "there is no axis to transform"
+    if p.dtype.kind == "b":
+        return "a logical sum has no transform"
+    if p.dtype.kind in "iu" and request.fft_exact is False:
+        return "rounding could not be proved to give the exact integers"
+    return ""
+
+
+def _direct(p: ConvProblem, request: Request, workers: int) -> Candidate:
+    seconds = BUILT_IN.call + BUILT_IN.direct * 1e-9 * p.macs + 2e-6 * prod(p.kernel_size)
+    return Candidate("direct", seconds)
+
+
+def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
+    return whole(p, workers, get_engine(spectral_dtype(p)).next_fast_len)
+
+
+def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
+    fast = get_engine(spectral_dtype(p)).next_fast_len
+    return overlap_save(p, workers, fast, request.max_memory or DEFAULT_SCRATCH)
+
+
+_DENSE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
+    "direct": _direct,
+    "fft": _whole,
+    "overlap_save": _overlap_save,
+}
+
+
+def _by_phases(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+    """The sum over the dense problems; residue classes run side by side, each on its share of the workers."""
+    classes = len(residues(p))
+    outer = min(workers, classes)
+    inner = Request(method, workers // outer, fft_exact=True)
+    seconds, scratch = BUILT_IN.call, 0
+    for sub, count in sub_problems(p).items():
+        trimmed = trim(sub)
+        sub = trimmed.problem if trimmed else sub
+        if prod(sub.input_size) and prod(sub.kernel_size):
+            chosen = _plan(sub, inner, workers // outer, "").chosen
+            seconds += count * chosen.seconds / outer
+            scratch = max(scratch, chosen.scratch)
+    return Candidate(method, seconds, outer * scratch, workers, by_phases=True)

@@ -19,12 +19,13 @@ _ROOMS = {
     "direct": "direct",
     "fft": "spectral",
     "overlap_save": "spectral",
-    "polyphase": "polyphase",
+    "by phases": "polyphase",
 }
 
 
-def executor(method: str) -> Executor:
-    """The function that runs plans of `method`."""
+def executor(plan: ConvPlan) -> Executor:
+    """The function that runs `plan`."""
+    method = "by phases" if plan.chosen.by_phases else plan.method
     try:
         return _LOADED[method]
     except KeyError:

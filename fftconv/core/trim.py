@@ -1,0 +1,65 @@
+"""Dropping samples and taps that no output can see.
+
+Per axis, output y and tap u read sample ``y*s + u*d - lo``. With m outputs, samples outside
+``[-lo, (m-1)*s + (k-1)*d - lo]`` are never read, and taps outside ``[lo - (m-1)*s, n - 1 + lo] / d`` only ever
+meet padding. After trimming no pad is negative, and the last output reads up to the last padded sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from fftconv.core.problem import ConvProblem
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A problem without unreachable parts, and the views of the caller's arrays that it works on."""
+
+    problem: ConvProblem
+    samples: tuple[slice, ...]
+    taps: tuple[slice, ...]
+
+    def views(self, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return x[(..., *self.samples)], w[(..., *self.taps)]
+
+
+@lru_cache(maxsize=4096)
+def trim(p: ConvProblem) -> Trimmed | None:
+    """The trimmed problem, or None where there is nothing to drop."""
+    axes = [
+        _trim_axis(n, k, m, (s, lo, d), p.flip) if b == 1 else (slice(0, n), slice(0, k), (lo, hi))
+        for n, k, m, s, (lo, hi), b, d in zip(
+            p.input_size, p.kernel_size, p.output_size, p.stride, p.pads, p.lhs_dilation, p.rhs_dilation, strict=True
+        )
+    ]
+    samples, taps, pads = (tuple(column) for column in zip(*axes, strict=True)) if axes else ((), (), ())
+    trimmed = p.with_(
+        input_size=tuple(s.stop - s.start for s in samples),
+        kernel_size=tuple(t.stop - t.start for t in taps),
+        pads=pads,
+    )
+    return None if trimmed == p else Trimmed(trimmed, samples, taps)
+
+
+def _trim_axis(
+    n: int, k: int, m: int, geometry: tuple[int, int, int], flip: bool
+) -> tuple[slice, slice, tuple[int, int]]:
+    s, lo, d = geometry
+    reach = (m - 1) * s
+    u0 = max(0, -((reach - lo) // d))
+    u1 = min(k - 1, (n - 1 + lo) // d)
+    lo -= u0 * d
+    taps = u1 - u0 + 1
+    first = max(0, -lo)
+    last = min(n - 1, reach + (taps - 1) * d - lo)
+    if taps <= 0 or last < first:
+        return slice(0, 0), slice(0, 0), (0, 0)
+    lo += first
+    samples = last - first + 1
+    hi = reach + (taps - 1) * d + 1 - samples - lo
+    kept = slice(k - 1 - u1, k - u0) if flip else slice(u0, u1 + 1)
+    return slice(first, last + 1), kept, (lo, hi)

@@ -1,0 +1,147 @@
+"""Worker threads: how many this process may use, and one way to run jobs on them.
+
+The calling thread always works too, so a pool thread that is late or busy (nested use, a loaded machine) slows
+nothing down: the caller takes the jobs that nobody else took.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from fftconv.core.config import get_config
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_state = threading.local()
+_pool: ThreadPoolExecutor | None = None
+_pool_lock = threading.Lock()
+
+
+def available_cpus() -> int:
+    """Processors this process may run on: affinity mask and cgroup quota, whichever is less."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every platform
+        cpus = os.cpu_count() or 1
+    return max(1, min(cpus, _cgroup_quota() or cpus))
+
+
+def _cgroup_quota() -> int | None:
+    """Whole processors granted by cgroup v2 or v1, None without a limit."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as f:
+            quota, period = f.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f, open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g:
+                quota, period = f.read().strip(), g.read().strip()
+        except OSError:
+            return None
+    if quota in ("max", "-1"):
+        return None
+    return max(1, int(quota) // int(period))
+
+
+_cpus: int | None = None
+
+
+def worker_limit(asked: int = 0) -> int:
+    """Workers a call may use: what it asked for, else the configuration, else the processors (at most 8).
+
+    A call from inside one of our own workers gets one: its siblings already fill the machine.
+    """
+    global _cpus
+    if getattr(_state, "inside", False):
+        return 1
+    if asked > 0:
+        return asked
+    configured = get_config().workers
+    if configured > 0:
+        return configured
+    if _cpus is None:
+        _cpus = min(8, available_cpus())
+    return _cpus
+
+
+def for_each(jobs: Iterable[Any], work: Callable[[Any], None], workers: int) -> None:
+    """Call ``work(job)`` for every job on up to `workers` threads; the first exception is raised here.
+
+    Jobs are taken in order from one shared iterator. After an exception no further job is started, and all
+    started ones have ended when this returns.
+    """
+    if workers <= 1:
+        for job in jobs:
+            work(job)
+        return
+    take = _SharedIterator(jobs)
+    helpers = [_submit(_drain, take, work) for _ in range(workers - 1)]
+    try:
+        _drain(take, work)
+    except BaseException:
+        take.stop()
+        raise
+    finally:
+        for f in helpers:
+            # a helper that never got a thread has nothing to do any more
+            if not f.cancel():
+                f.exception()
+    for f in helpers:
+        if not f.cancelled() and (error := f.exception()) is not None:
+            raise error
+
+
+class _SharedIterator:
+    """One iterator, many takers."""
+
+    def __init__(self, jobs: Iterable[Any]) -> None:
+        self._it: Iterator[Any] = iter(jobs)
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> _SharedIterator:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            return next(self._it)
+
+    def stop(self) -> None:
+        with self._lock:
+            self._it = iter(())
+
+
+def _drain(take: _SharedIterator, work: Callable[[Any], None]) -> None:
+    outer = getattr(_state, "inside", False)
+    _state.inside = True
+    try:
+        for job in take:
+            work(job)
+    except BaseException:
+        take.stop()
+        raise
+    finally:
+        _state.inside = outer
+
+
+def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
+    global _pool
+    with _pool_lock:
+        if _pool is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fftconv")
+        return _pool.submit(f, *args)
+
+
+def _after_fork() -> None:
+    """Threads do not survive a fork: the child starts with no pool and fresh locks."""
+    global _pool, _pool_lock
+    _pool = None
+    _pool_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
