@@ -1,0 +1,85 @@
+"""One channel, one axis: `np.convolve` on every line of the array, long lines in pieces."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from fftconv.core.cost_direct import line_axis, line_block
+from fftconv.core.plan import ConvPlan
+from fftconv.core.problem import ConvProblem
+from fftconv.core.workers import for_each
+
+
+def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    p = plan.problem
+    if p.ndim == 1 and x.shape[0] == x.shape[1] == 1 and out.size <= line_block(p):
+        # the small call: nothing here that np.convolve does not need
+        kernel = w[0, 0] if p.flip else w[0, 0, ::-1]
+        line(x[0, 0], kernel.astype(p.dtype, copy=False), p.pads[0][0], out[0, 0])
+        return
+    axis = line_axis(p)
+    rows, targets = lines(p, axis, x, out)
+    kernels = w.reshape(p.out_channels, -1).astype(p.dtype, copy=False)
+    if not p.flip:
+        kernels = kernels[:, ::-1]
+    lo, size, length = p.pads[axis][0], p.output_size[axis], line_block(p)
+
+    def work(job: tuple[tuple[int, ...], int]) -> None:
+        row, begin = job
+        line(rows[row], kernels[row[1]], lo - begin, targets[row][begin : begin + length])
+
+    for_each(product(np.ndindex(rows.shape[:-1]), range(0, size, length)), work, plan.workers)
+
+
+def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views of `x` and `out` with `axis` last and every other axis matched; unmatched outputs become 0."""
+    source: list[slice] = [slice(None)] * 2
+    target: list[slice] = [slice(None)] * 2
+    for i, (n, m, s, (lo, _)) in enumerate(
+        zip(p.input_size, p.output_size, p.stride, p.pads, strict=True)
+    ):
+        if i == axis:
+            source.append(slice(None))
+            target.append(slice(None))
+            continue
+        # outputs begin..end read sample y*s - lo, inside [0, n)
+        begin = min(m, max(0, -(-lo // s)))
+        end = max(begin, min(m, (n - 1 + lo) // s + 1))
+        source.append(slice(begin * s - lo, max(0, (end - 1) * s - lo + 1) if end > begin else begin * s - lo, s))
+        target.append(slice(begin, end))
+        if begin > 0 or end < m:
+            out[...] = 0
+    return np.moveaxis(x[tuple(source)], 2 + axis, -1), np.moveaxis(out[tuple(target)], 2 + axis, -1)
+
+
+def line(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:
+    """The outputs of one line: ``out[y] = sum_u w[k - 1 - u] * x[y + u - lo]``."""
+    n, k, m = x.size, w.size, out.size
+    # output y is entry y + k - 1 - lo of the full convolution, whose first and last k - 1 reach past x
+    shift = k - 1 - lo
+    if shift == 0 and m == n + k - 1:
+        out[...] = np.convolve(x, w)
+    elif lo == 0 and m == n - k + 1:
+        out[...] = np.convolve(x, w, "valid")
+    elif n >= k and lo == k // 2 and m == n:
+        out[...] = np.convolve(x, w, "same")
+    else:
+        _any_line(x, w, shift, out)
+
+
+def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None:
+    """Entries ``shift..shift + m`` of the full convolution, zeros beyond its ends."""
+    n, k, m = x.size, w.size, out.size
+    begin, end = max(0, shift), min(n + k - 1, shift + m)
+    if begin >= end:
+        out[...] = 0
+        return
+    first, last = max(0, begin - k + 1), min(n, end)
+    part, a = x[first:last], begin - first
+    complete = a == k - 1 and last == end
+    found = np.convolve(part, w, "valid") if complete else np.convolve(part, w)[a : a + end - begin]
+    out[: begin - shift] = 0
+    out[begin - shift : end - shift] = found
+    out[end - shift :] = 0
