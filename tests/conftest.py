@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
+import problems
 import pytest
 from hypothesis import HealthCheck, settings
 
-import problems
-from fftconv.core import run as running
+import fftconv.core.run as running
+from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem
@@ -59,15 +61,27 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
 
 
 @pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every new array and every scratch buffer of the engine starts as NaN, or 777 where there is no NaN."""
-    empty, empty_like = np.empty, np.empty_like
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Every new array starts as NaN, or 777 where there is no NaN; scratch of the engine as well.
+
+    The counter tells how often each was handed out.
+    """
+    empty, empty_like, checkout = np.empty, np.empty_like, Engine.checkout
+    handed: Counter[str] = Counter()
 
     def filled(a: np.ndarray) -> np.ndarray:
+        handed["arrays"] += 1
         if a.dtype.kind in "fciub":
             a[...] = problems.poison_value(a.dtype)[0]
         return a
 
+    def dirty(engine: Engine, spec: FFTSpec) -> FFTPlan:
+        handed["transforms"] += 1
+        plan = checkout(engine, spec)
+        plan.signal[...] = plan.spectrum[...] = np.nan
+        return plan
+
     monkeypatch.setattr(np, "empty", lambda *args, **kwargs: filled(empty(*args, **kwargs)))
     monkeypatch.setattr(np, "empty_like", lambda *args, **kwargs: filled(empty_like(*args, **kwargs)))
-    yield
+    monkeypatch.setattr(Engine, "checkout", dirty)
+    return handed

@@ -55,7 +55,7 @@ def naive(p, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     inputs, outputs = p.in_channels // p.groups, max(p.out_channels // p.groups, 1)
     for n, o, *y in np.ndindex(out.shape):
         first = (o // outputs) * inputs
-        total = wide.type(0) if wide != object else 0
+        total = 0 if wide.kind == "O" else wide.type(0)
         for c, u in product(range(inputs), np.ndindex(tuple(p.kernel_size))):
             sample = _sample(p, y, u)
             if sample is not None:
@@ -143,10 +143,8 @@ def assert_close(p, got: np.ndarray, x: np.ndarray, w: np.ndarray, want: np.ndar
     if not got.size:
         return
     eps = float(np.finfo(p.dtype).eps)
-    span = [
-        n * b + k * d
-        for n, b, k, d in zip(p.input_size, p.lhs_dilation, p.kernel_size, p.rhs_dilation, strict=True)
-    ]
+    sizes = zip(p.input_size, p.lhs_dilation, p.kernel_size, p.rhs_dilation, strict=True)
+    span = [n * b + k * d for n, b, k, d in sizes]
     logs = 1 + np.log2(np.prod(span, dtype=float) + 1)
     per_batch = np.sqrt((np.abs(x.astype(want.dtype)) ** 2).reshape(p.batch, -1).sum(1)).max(initial=0)
     per_kernel = np.sqrt((np.abs(w.astype(want.dtype)) ** 2).reshape(p.out_channels, -1).sum(1)).max(

@@ -1,0 +1,174 @@
+"""Many threads at once, forks after threads, and leaving quickly."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from problems import EXTRAS, PLAIN, Extras, arrays, problem
+
+import fftconv
+from fftconv.core.plan import Request
+from fftconv.core.run import run
+
+MIXED_SHAPES = [
+    problem(size, kernel, mode, dtype, extras)
+    for size, kernel, extras in (
+        ((5000,), (101,), PLAIN),
+        ((777,), (778,), Extras(batch=2)),
+        ((64, 80), (9, 5), EXTRAS["groups"]),
+        ((130, 70), (31, 17), PLAIN),
+        ((15, 20, 17), (4, 3, 5), PLAIN),
+        ((400,), (7,), EXTRAS["all at once"]),
+    )
+    for mode in ("full", "same")
+    for dtype in ("f4", "f8", "c8")
+]
+MIXED_SHAPES += [problem((300,), (20,), "full", "i4"), problem((30, 30), (3, 3), "same", "u1")]
+
+
+def results(order: np.ndarray, workers: int = 0) -> dict[int, bytes]:
+    return {
+        int(i): run(MIXED_SHAPES[i], *arrays(MIXED_SHAPES[i]), None, Request(workers=workers)).tobytes()
+        for i in order
+    }
+
+
+def test_eight_threads_give_the_bits_of_one():
+    serial = results(np.arange(len(MIXED_SHAPES)), workers=1)
+    found: list[dict[int, bytes]] = []
+    gate = threading.Barrier(8)
+
+    def work(seed: int) -> None:
+        gate.wait()
+        found.append(
+            results(np.random.default_rng(seed).permutation(len(MIXED_SHAPES)), workers=1 + seed % 3)
+        )
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(found) == 8
+    assert all(f == serial for f in found)
+
+
+def test_eight_threads_on_one_problem():
+    """All want the same transform at the same moment; nobody may get another's scratch."""
+    p = problem((20000,), (501,), "same", "f8")
+    inputs = [arrays(p, seed) for seed in range(8)]
+    serial = [run(p, *a, None, Request(workers=1)) for a in inputs]
+    found: dict[int, list[np.ndarray]] = {i: [] for i in range(8)}
+    gate = threading.Barrier(8)
+
+    def work(i: int) -> None:
+        gate.wait()
+        for _ in range(5):
+            found[i].append(run(p, *inputs[i], None, Request(workers=2)))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i in range(8):
+        assert len(found[i]) == 5
+        assert all((f == serial[i]).all() for f in found[i])
+
+
+def _in_child(answers: multiprocessing.SimpleQueue) -> None:
+    answers.put(results(np.arange(len(MIXED_SHAPES)), workers=2))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_fork_after_threads_computes_the_same():
+    mine = results(np.arange(len(MIXED_SHAPES)), workers=2)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    child = context.Process(target=_in_child, args=(answers,))
+    child.start()
+    box: list[dict[int, bytes]] = []
+    reader = threading.Thread(target=lambda: box.append(answers.get()), daemon=True)
+    reader.start()
+    reader.join(30)
+    if child.is_alive() and not box:
+        child.kill()
+        pytest.fail("the forked child hangs")
+    child.join(10)
+    assert child.exitcode == 0
+    assert box[0] == mine
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_fork_amid_other_threads_work_finishes():
+    """The fork may happen while another thread holds any of the package's locks."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        n = 1000
+        while not stop.is_set():
+            n += 1
+            p = problem((n,), (101,), "same", "f4")
+            run(p, *arrays(p), None, Request(workers=2))
+
+    thread = threading.Thread(target=busy)
+    thread.start()
+    context = multiprocessing.get_context("fork")
+    p = problem((3001,), (101,), "same", "f8")
+    x, w = arrays(p)
+    try:
+        for _ in range(8):
+            time.sleep(0.01)
+            child = context.Process(target=run, args=(p, x, w, None, Request(workers=2)))
+            child.start()
+            child.join(20)
+            if child.exitcode is None:
+                child.kill()
+            assert child.exitcode == 0
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_the_interpreter_leaves_at_once():
+    """No pool and no library thread holds it back after use with several workers."""
+    code = """
+import time, numpy as np
+from fftconv.core.plan import Request
+from fftconv.core.problem import dense_problem
+from fftconv.core.run import run
+for dtype in "fdF":
+    x, w = np.ones((2, 1, 300000), dtype), np.ones((1, 1, 501), dtype)
+    run(dense_problem(x, w, ((500, 0),), True, x.dtype), x, w, None, Request(workers=3))
+print(time.time())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(fftconv.__file__).parents[1],
+        check=True,
+    )
+    assert time.time() - float(done.stdout) < 1
+    assert done.stderr == ""
+
+
+def test_an_error_in_one_call_leaves_the_next_one_alone():
+    p = problem((5000,), (101,), "same", "f8")
+    x, w = arrays(p)
+    want = run(p, x, w, None, Request(workers=2))
+    read_only = np.empty(p.out_shape)
+    read_only.flags.writeable = False
+    with pytest.raises(ValueError):
+        run(p, x, w, read_only, Request(workers=2))
+    assert (run(p, x, w, None, Request(workers=2)) == want).all()
