@@ -12,11 +12,9 @@ def main() -> int:
     try:
         from fftconv.cli.main import cli
     except ModuleNotFoundError as missing:
-        if (missing.name or "").split(".")[0] not in COMMAND_LINE_PACKAGES:
+        package = (missing.name or "").split(".")[0]
+        if package not in COMMAND_LINE_PACKAGES:
             raise
-        print(
-            f'fftconv: the command needs {missing.name}: pip install "fftconv[cli]"',
-            file=sys.stderr,
-        )
+        print(f'fftconv: the command needs {package}: pip install "fftconv[cli]"', file=sys.stderr)
         return 2
     return int(cli.main(prog_name="fftconv", standalone_mode=False) or 0)

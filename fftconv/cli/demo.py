@@ -44,7 +44,7 @@ def heartbeat(folder: Path) -> list[Path]:
         f"smoothing kernel of {kernel.size} taps"
     )
     click.echo(
-        f"   {MAINS:.0f} Hz hum   {tone(ecg, rate) * 1e3:8.3f} -> {tone(clean, rate) * 1e3:.3f} microvolt"
+        f"   {MAINS:.0f} Hz hum   {hum(ecg, rate) * 1e3:8.2f} -> {hum(clean, rate) * 1e3:.2f} microvolt"
     )
     click.echo(f"   base line   {drift(ecg, rate) * 1e3:8.0f} -> {drift(clean, rate) * 1e3:.0f} microvolt")
     compare(ecg, kernel, "mV")
@@ -97,8 +97,7 @@ def compare(x: np.ndarray, kernel: np.ndarray, unit: str) -> None:
     calls = [lambda f=f: f(x, kernel, mode="same") for f in (fftconv.convolve, *rivals.values())]
     with progress("timing"):
         ours, *theirs = alternate(calls)
-    best = min(theirs, key=lambda timed: timed.seconds)
-    name = list(rivals)[theirs.index(best)]
+    name, best = min(zip(rivals, theirs, strict=True), key=lambda named: named[1].seconds)
     for line in str(fftconv.explain(x, kernel, mode="same")).splitlines():
         click.echo(f"   | {line}")
     click.echo(f"   time        {ours.seconds * 1e3:8.2f} ms")
@@ -135,10 +134,11 @@ def alternate(calls: Sequence[Callable[[], np.ndarray]]) -> list[Timed]:
     return timed
 
 
-def tone(x: np.ndarray, rate: float) -> float:
-    """Amplitude of the mains frequency in `x`."""
-    wave = np.exp(-2j * np.pi * MAINS / rate * np.arange(x.size))
-    return float(2 * abs(np.mean(x * wave)))
+def hum(x: np.ndarray, rate: float) -> float:
+    """Root mean square of what `x` holds within 1 Hz of the mains frequency."""
+    spectrum, frequency = np.fft.rfft(x), np.fft.rfftfreq(x.size, 1 / rate)
+    near = np.abs(frequency - MAINS) < 1
+    return float(np.sqrt(2 * np.sum(np.abs(spectrum[near]) ** 2)) / x.size)
 
 
 def drift(x: np.ndarray, rate: float) -> float:

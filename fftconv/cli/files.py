@@ -58,8 +58,9 @@ def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) 
 def replacing(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     """A file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with open(name, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -78,7 +78,10 @@ def convolve(
         if normalize:
             weights = scaled_to_one(weights)
         placed = smoothing.place(weights, recording.data.ndim, along)
-        return fftconv.convolve(recording.data, placed, mode, method, axes=along, workers=workers)
+        result: np.ndarray = fftconv.convolve(
+            recording.data, placed, mode, method, axes=along, workers=workers
+        )
+        return result
 
     transform(source, output, force, axes, work)
 
@@ -117,9 +120,9 @@ def denoise(
     """Gaussian denoising of IN, as strong as its noise asks for."""
 
     def work(recording: Recording, along: tuple[int, ...]) -> np.ndarray:
-        data = recording.data if recording.data.dtype.kind == "f" else recording.data.astype(np.float64)
         if np.iscomplexobj(recording.data):
             raise click.UsageError("denoise needs real samples, got complex ones")
+        data = recording.data if recording.data.dtype.kind == "f" else recording.data.astype(np.float64)
         if sigma is not None:
             kernel = smoothing.gaussian(sigma, len(along), data.dtype)
             return smoothing.smooth(data, kernel, along, workers)
@@ -157,7 +160,6 @@ def explain(source: str, kernel: str, mode: str, dtype: str, axes: str | None, w
 @cli.command()
 def info() -> None:
     """Print versions, the FFT engine in use and the number of workers."""
-    click.echo(f"fftconv {fftconv.__version__}")
     fftconv.show_config()
 
 

@@ -41,4 +41,5 @@ def progress(text: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()

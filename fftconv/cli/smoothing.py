@@ -25,7 +25,8 @@ def smooth(
     placed = place(kernel, data.ndim, axes)
     inside = np.ones([data.shape[axis] for axis in axes], kernel.dtype)
     weight = place(fftconv.convolve(inside, kernel, "same", workers=workers), data.ndim, axes)
-    return fftconv.convolve(data, placed, "same", axes=axes, workers=workers) / weight
+    mean: np.ndarray = fftconv.convolve(data, placed, "same", axes=axes, workers=workers) / weight
+    return mean
 
 
 def noise_level(data: np.ndarray, axes: tuple[int, ...]) -> float:

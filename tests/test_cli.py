@@ -1,0 +1,509 @@
+"""The command: what it writes, what it refuses and in what words, and that no file is ever left half written."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import tifffile
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import fftconv
+from fftconv.cli import figures, files, formats, kernels, smoothing
+from fftconv.cli.main import cli
+from fftconv.data import photograph
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """``run("smooth", "a.npy", ...)`` in an empty folder; every failure must be one line and code 2."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*args: str) -> Result:
+        result = CliRunner().invoke(cli, [str(arg) for arg in args])
+        assert result.exit_code in (0, 2), result.output
+        if result.exit_code == 2:
+            assert result.stderr.startswith("fftconv: ") and result.stderr.count("\n") == 1
+            assert "Traceback" not in result.output
+        assert not list(tmp_path.rglob("*.part"))
+        return result
+
+    return invoke
+
+
+def done(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+RNG = np.random.default_rng(7)
+IDENTITY = "box:1"
+
+
+# --- round trips: the identity kernel gives back every sample ---------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(50,), (20, 30), (6, 7, 8)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64"])
+def test_npy_round_trip(run: Run, shape: tuple[int, ...], dtype: str) -> None:
+    x = RNG.normal(size=shape).astype(dtype)
+    np.save("in.npy", x)
+    done(run("convolve", "in.npy", IDENTITY, "-o", "out.npy"))
+    out = np.load("out.npy")
+    assert out.dtype == x.dtype
+    np.testing.assert_allclose(out, x, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_wav_round_trip(run: Run, subtype: str, channels: int) -> None:
+    samples = RNG.uniform(-1, 1, (300, channels)).squeeze()
+    samples.flat[:2] = -1.0, 1.0
+    soundfile.write("in.wav", samples, 44_100, subtype=subtype)
+    done(run("convolve", "in.wav", IDENTITY, "-o", "out.wav"))
+    assert soundfile.info("out.wav").subtype == subtype
+    assert soundfile.info("out.wav").samplerate == 44_100
+    before, after = (soundfile.read(name, dtype="float64")[0] for name in ("in.wav", "out.wav"))
+    np.testing.assert_allclose(after, before, atol=0 if subtype != "PCM_32" else 2**-31)
+
+
+def test_flac_is_read_and_written(run: Run) -> None:
+    soundfile.write("in.flac", RNG.uniform(-1, 1, 500), 8000, subtype="PCM_16")
+    done(run("convolve", "in.flac", IDENTITY, "-o", "out.flac"))
+    np.testing.assert_array_equal(soundfile.read("in.flac")[0], soundfile.read("out.flac")[0])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((20, 30), "uint8"), ((20, 30), "uint16"), ((20, 30, 3), "uint8"), ((20, 30, 4), "uint8")],
+)
+def test_picture_round_trip(run: Run, shape: tuple[int, ...], dtype: str, suffix: str) -> None:
+    x = RNG.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    if suffix == ".tif":
+        tifffile.imwrite("in.tif", x, photometric="rgb" if x.ndim == 3 else "minisblack")
+    else:
+        Image.fromarray(x).save("in.png")
+    done(run("convolve", f"in{suffix}", IDENTITY, "-o", f"out{suffix}"))
+    out = tifffile.imread("out.tif") if suffix == ".tif" else np.asarray(Image.open("out.png"))
+    np.testing.assert_array_equal(out, x)
+    assert out.dtype == x.dtype
+
+
+def test_tiff_stack_is_smoothed_in_space_and_not_along_time(run: Run) -> None:
+    stack = RNG.normal(size=(4, 3, 20, 30)).astype(np.float32)
+    tifffile.imwrite("in.tif", stack, metadata={"axes": "TZYX"}, photometric="minisblack")
+    done(run("convolve", "in.tif", "box:3", "-o", "out.tif"))
+    with tifffile.TiffFile("out.tif") as tiff:
+        assert tiff.series[0].axes == "TZYX"
+        out = tiff.asarray()
+    assert out.dtype == np.float32
+    expected = fftconv.convolve(stack[2], np.full((3, 3, 3), 1 / 27, np.float32), "same")
+    np.testing.assert_allclose(out[2], expected, atol=1e-6)
+
+
+def test_palette_and_bilevel_pictures_become_colours_and_greys(run: Run) -> None:
+    Image.fromarray(photograph()).convert("P").save("palette.png")
+    Image.fromarray(photograph() > 128).save("bilevel.png")
+    done(run("smooth", "palette.png", "-o", "colours.png"))
+    done(run("smooth", "bilevel.png", "-o", "greys.png"))
+    assert Image.open("colours.png").mode == "RGB"
+    assert Image.open("greys.png").mode == "L"
+
+
+# --- what is computed -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+def test_convolve_with_a_kernel_from_a_file(run: Run, mode: str) -> None:
+    x, w = RNG.normal(size=(30, 40)), RNG.normal(size=(4, 5))
+    np.save("in.npy", x)
+    np.save("kernel.npy", w)
+    done(run("convolve", "in.npy", "kernel.npy", "-o", "out.npy", "--mode", mode))
+    np.testing.assert_allclose(np.load("out.npy"), fftconv.convolve(x, w, mode), atol=1e-12)
+
+
+def test_integers_stay_exact(run: Run) -> None:
+    x, w = RNG.integers(-(2**40), 2**40, 200), RNG.integers(-(2**15), 2**15, 11)
+    np.save("in.npy", x)
+    np.save("kernel.npy", w)
+    done(run("convolve", "in.npy", "kernel.npy", "-o", "out.npy", "--mode", "full"))
+    np.testing.assert_array_equal(np.load("out.npy"), np.convolve(x, w))
+
+
+def test_axes_and_normalize(run: Run) -> None:
+    x, w = RNG.normal(size=(5, 40)), np.array([1.0, 3.0])
+    np.save("in.npy", x)
+    np.save("kernel.npy", w)
+    done(
+        run(
+            "convolve",
+            "in.npy",
+            "kernel.npy",
+            "-o",
+            "out.npy",
+            "--axes",
+            "-1",
+            "--normalize",
+            "--mode",
+            "full",
+        )
+    )
+    np.testing.assert_allclose(np.load("out.npy"), [np.convolve(row, w / 4) for row in x], atol=1e-12)
+
+
+def test_eight_bit_results_are_rounded_and_clipped(run: Run) -> None:
+    x = np.full((9, 9), 200, np.uint8)
+    x[4, 4] = 101
+    Image.fromarray(x).save("in.png")
+    np.save("kernel.npy", np.array([[0.25, -2.0, 3.35]]))
+    done(run("convolve", "in.png", "kernel.npy", "-o", "out.png", "--mode", "valid"))
+    exact = fftconv.convolve(x.astype(float), np.array([[0.25, -2.0, 3.35]]), "valid")
+    assert exact.min() < 0 and exact.max() > 255
+    out = np.asarray(Image.open("out.png"))
+    np.testing.assert_array_equal(out, np.clip(np.rint(exact), 0, 255))
+
+
+def test_sound_louder_than_full_scale_is_clipped(run: Run) -> None:
+    soundfile.write("in.wav", np.array([0.75, -0.75, 0.25]), 8000, subtype="PCM_16")
+    np.save("kernel.npy", np.array([2.0]))
+    done(run("convolve", "in.wav", "kernel.npy", "-o", "out.wav"))
+    np.testing.assert_array_equal(soundfile.read("out.wav", dtype="int16")[0], [32767, -32768, 16384])
+
+
+def test_each_colour_is_convolved_alone(run: Run) -> None:
+    x = RNG.integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(x).save("in.png")
+    done(run("convolve", "in.png", "gauss:sigma=1.5", "-o", "out.npy"))
+    kernel = np.outer(kernels.taps("gauss:1.5"), kernels.taps("gauss:1.5"))
+    expected = [fftconv.convolve(x[..., c].astype(float), kernel, "same") for c in range(3)]
+    np.testing.assert_allclose(np.load("out.npy"), np.stack(expected, axis=-1), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(200,), (40, 50)])
+def test_smooth_keeps_the_level_at_the_edges(run: Run, shape: tuple[int, ...]) -> None:
+    np.save("in.npy", np.full(shape, 5.0))
+    done(run("smooth", "in.npy", "-o", "out.npy", "--kernel", "gauss:sigma=4"))
+    np.testing.assert_allclose(np.load("out.npy"), 5.0, rtol=1e-12)
+
+
+def test_denoise_finds_the_noise_and_reduces_it(run: Run) -> None:
+    clean = photograph().astype(np.float64)
+    noisy = clean + RNG.normal(0, 15, clean.shape)
+    np.save("noisy.npy", noisy)
+    printed = done(run("denoise", "noisy.npy", "-o", "clean.npy")).output
+    noise, expected = (float(printed.split(word)[1].split()[0].strip(",")) for word in ("about ", "error "))
+    assert abs(noise - 15) < 2
+    error = np.sqrt(np.mean((np.load("clean.npy") - clean) ** 2))
+    assert error < 0.7 * 15
+    assert abs(error - expected) < 0.15 * error
+
+
+def test_denoise_chooses_nearly_the_best_width() -> None:
+    clean = photograph().astype(np.float64)
+    noisy = clean + RNG.normal(0, 25, clean.shape)
+
+    def error(sigma: float) -> float:
+        kernel = smoothing.gaussian(sigma, 2, noisy.dtype)
+        return float(np.sqrt(np.mean((smoothing.smooth(noisy, kernel, (0, 1)) - clean) ** 2)))
+
+    chosen = smoothing.denoise(noisy, (0, 1)).sigma
+    assert error(chosen) < 1.03 * min(map(error, smoothing.WIDTHS))
+
+
+def test_denoise_leaves_a_clean_signal_alone(run: Run) -> None:
+    x = np.linspace(0, 1, 100)
+    np.save("in.npy", x)
+    done(run("denoise", "in.npy", "-o", "out.npy"))
+    np.testing.assert_allclose(np.load("out.npy"), x, atol=1e-9)
+
+
+def test_denoise_with_a_given_width(run: Run) -> None:
+    x = RNG.normal(size=60)
+    np.save("in.npy", x)
+    done(run("denoise", "in.npy", "-o", "a.npy", "--sigma", "2"))
+    done(run("smooth", "in.npy", "-o", "b.npy", "-k", "gauss:sigma=2"))
+    np.testing.assert_allclose(np.load("a.npy"), np.load("b.npy"))
+
+
+# --- kernels ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("box:4", [1, 1, 1, 1]),
+        ("box:n=1", [1]),
+        ("triangle:5", [1, 2, 3, 2, 1]),
+        ("triangle:4", [1, 2, 2, 1]),
+        ("hann:5", [0, 0.5, 1, 0.5, 0]),
+        ("hamming:3", [0.08, 1, 0.08]),
+        ("gauss:sigma=1,truncate=2", np.exp([-2, -0.5, 0, -0.5, -2])),
+        ("gauss:1,2", np.exp([-2, -0.5, 0, -0.5, -2])),
+    ],
+)
+def test_named_kernels(text: str, expected: list[float]) -> None:
+    np.testing.assert_allclose(kernels.taps(text), np.array(expected) / np.sum(expected), atol=1e-15)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(run: Run, tmp_path: Path) -> Path:
+    """One file of each kind, good and bad."""
+    np.save("line.npy", np.arange(20.0))
+    np.save("plane.npy", np.ones((8, 9)))
+    np.save("words.npy", np.array(["a", "b"]))
+    np.save("empty.npy", np.ones((0, 3)))
+    np.save("complex.npy", np.ones(9) * 1j)
+    np.save("negative.npy", -np.ones(3))
+    np.save("zero_sum.npy", np.array([1.0, -1.0]))
+    Image.fromarray(photograph()[:40, :40]).save("photo.png")
+    soundfile.write("tone.wav", np.zeros(100), 8000, subtype="PCM_16")
+    for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif"):
+        Path(broken).write_bytes(b"not what it says")
+    Path("here.npy").write_bytes(b"precious")
+    (tmp_path / "sub.npy").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("convolve line.npy box:3", "Missing option '-o'"),
+        ("convolve nowhere.npy box:3 -o out.npy", "nowhere.npy: no such file"),
+        ("convolve line.mp4 box:3 -o out.npy", "line.mp4: expected a file ending in .npy, .wav"),
+        ("convolve line.npy box:3 -o out.mp4", "out.mp4: expected a file ending in .npy, .wav"),
+        ("convolve line.npy box:3 -o no/out.npy", "there is no folder no"),
+        ("convolve line.npy box:3 -o sub.npy", "sub.npy: is a folder"),
+        ("convolve line.npy box:3 -o here.npy", "here.npy: exists already; --force replaces it"),
+        ("convolve broken.npy box:3 -o out.npy", "broken.npy: not a readable .npy file"),
+        ("convolve broken.png box:3 -o out.png", "broken.png: not a readable .png file"),
+        ("convolve broken.wav box:3 -o out.wav", "broken.wav: not a readable .wav file"),
+        ("convolve broken.tif box:3 -o out.tif", "broken.tif: not a readable .tif file"),
+        ("convolve words.npy box:3 -o out.npy", "words.npy: expected numbers, got samples of type <U1"),
+        ("convolve empty.npy box:3 -o out.npy", "empty.npy: expected samples, got shape (0, 3)"),
+        (
+            "convolve line.npy ball:3 -o out.npy",
+            "no kernel 'ball:3': neither a file nor one of gauss:sigma=S",
+        ),
+        ("convolve line.npy box -o out.npy", "kernel 'box': box needs n"),
+        ("convolve line.npy box:0 -o out.npy", "expected at least 1 tap, got 0"),
+        ("convolve line.npy box:x -o out.npy", "expected a whole number, got 'x'"),
+        ("convolve line.npy box:1,2 -o out.npy", "box takes n, got 2 values"),
+        ("convolve line.npy gauss:width=3 -o out.npy", "gauss takes sigma and truncate, got 'width'"),
+        (
+            "convolve line.npy gauss:sigma=-1 -o out.npy",
+            "positive, finite sigma and truncate, got -1 and 4",
+        ),
+        ("convolve line.npy gauss:nan -o out.npy", "gauss needs positive, finite sigma"),
+        ("convolve line.npy hann:2 -o out.npy", "hann needs 1 tap, or at least 3"),
+        ("convolve line.npy nowhere.npy -o out.npy", "nowhere.npy: no such file"),
+        (
+            "convolve line.npy plane.npy -o out.npy",
+            "one axis for each of the input's axes [0] (input 20), got",
+        ),
+        ("convolve plane.npy line.npy -o out.npy", "got a kernel of 20"),
+        (
+            "convolve line.npy box:3 -o out.npy --axes 1",
+            "--axes: expected different axes from -1 to 0 (input 20)",
+        ),
+        ("convolve plane.npy box:3 -o out.npy --axes 0,-2", "--axes: expected different axes from -2 to 1"),
+        ("convolve plane.npy box:3 -o out.npy --axes x", "--axes: expected whole numbers like 0,1, got 'x'"),
+        ("convolve line.npy box:3 -o out.npy --mode some", "Invalid value for '--mode'"),
+        ("convolve line.npy box:3 -o out.npy --method magic", "magic"),
+        ("convolve line.npy box:3 -o out.npy --workers 0", "Invalid value for '--workers'"),
+        ("convolve line.npy zero_sum.npy -o out.npy --normalize", "cannot scale the kernel to a sum of 1"),
+        (
+            "convolve line.npy box:3 -o out.wav",
+            "out.wav: audio needs a sample rate, which the input does not carry",
+        ),
+        (
+            "convolve line.npy box:3 -o out.png",
+            "out.png: a PNG picture takes uint8 with 1, 2, 3, 4 or uint16 with 1",
+        ),
+        ("convolve plane.npy box:3 -o out.jpg", "out.jpg: a JPEG picture takes uint8 with 1, 3 channels"),
+        ("convolve line.npy box:3 -o out.tif", "a picture has at least two axes, the result has shape (20,)"),
+        ("convolve tone.wav complex.npy -o out.wav", "the result is complex; write a .npy file"),
+        ("convolve photo.png tone.wav -o out.png", "got a kernel of 100"),
+        ("smooth line.npy -k negative.npy -o out.npy", "smoothing needs a kernel without negative weights"),
+        ("denoise complex.npy -o out.npy", "denoise needs real samples, got complex ones"),
+        ("denoise line.npy -o out.npy --sigma 0", "Invalid value for '--sigma'"),
+        ("explain 100 10x10", "got a kernel of 10 x 10"),
+        ("explain 100 10 --dtype nonsense", "--dtype: expected a name like float32, got 'nonsense'"),
+        ("fly", "No such command 'fly'"),
+        ("smooth --fly", "No such option"),
+    ],
+)
+def test_refusals(folder: Path, run: Run, command: str, says: str) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    result = run(*command.split())
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("package", "source", "says"),
+    [
+        ("PIL.Image", "photo.png", '.png files need pillow: pip install "fftconv[io]"'),
+        ("soundfile", "tone.wav", '.wav files need soundfile: pip install "fftconv[io]"'),
+        ("tifffile", "broken.tif", '.tif files need tifffile: pip install "fftconv[io]"'),
+    ],
+)
+def test_a_missing_reader_is_named(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, package: str, source: str, says: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    result = run("smooth", source, "-o", "out.npy")
+    assert result.exit_code == 2 and says in result.stderr
+
+
+def test_unforeseen_errors_are_one_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("a bug\nof two lines")
+
+    monkeypatch.setattr(files, "read", broken)
+    result = run("smooth", "in.npy", "-o", "out.npy")
+    assert result.exit_code == 2 and "ZeroDivisionError: a bug of two lines" in result.stderr
+
+
+# --- atomic output ----------------------------------------------------------------------------------------
+
+
+def test_force_replaces_and_keeps_the_permissions(folder: Path, run: Run) -> None:
+    Path("here.npy").chmod(0o600)
+    done(run("smooth", "line.npy", "-o", "here.npy", "--force"))
+    assert np.load("here.npy").shape == (20,)
+    assert Path("here.npy").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_input_may_be_the_output(folder: Path, run: Run) -> None:
+    expected = smoothing.smooth(np.load("line.npy"), kernels.taps("gauss:2"), (0,))
+    done(run("smooth", "line.npy", "-o", "line.npy", "--force"))
+    np.testing.assert_allclose(np.load("line.npy"), expected)
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def half(file: io.BufferedIOBase, values: np.ndarray, like: formats.Recording) -> None:
+        file.write(b"half of it")
+        raise error
+
+    monkeypatch.setitem(formats.FORMATS, ".npy", formats.Format(formats.FORMATS[".npy"].read, half))
+    result = CliRunner().invoke(cli, ["smooth", "line.npy", "-o", "here.npy", "--force"])
+    assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 2)
+    assert Path("here.npy").read_bytes() == b"precious"
+    assert not list(folder.glob(".*"))
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = formats.FORMATS[".npy"].write
+
+    def late(file: io.BufferedIOBase, values: np.ndarray, like: formats.Recording) -> None:
+        write(file, values, like)  # type: ignore[arg-type]
+        Path("out.npy").write_bytes(b"someone else's")
+
+    monkeypatch.setitem(formats.FORMATS, ".npy", formats.Format(formats.FORMATS[".npy"].read, late))
+    assert run("smooth", "line.npy", "-o", "out.npy").exit_code == 2
+    assert Path("out.npy").read_bytes() == b"someone else's"
+
+
+# --- explain, info, demo, progress ------------------------------------------------------------------------
+
+
+def test_explain_takes_shapes_and_files(folder: Path, run: Run) -> None:
+    assert "overlap_save" in done(run("explain", "100000", "1001")).output
+    assert "40x40" in done(run("explain", "photo.png", "gauss:sigma=2")).output
+    assert (
+        "float32" in done(run("explain", "300x200", "box:5", "--dtype", "float32", "--mode", "valid")).output
+    )
+
+
+def test_info_names_the_engine(run: Run) -> None:
+    printed = done(run("info")).output
+    assert "engine" in printed and "numpy" in printed
+
+
+def test_demo_prints_both_jobs_and_leaves_figures(run: Run) -> None:
+    printed = done(run("demo", "--output", "figures")).output
+    assert "1. A heartbeat" in printed and "2. A photograph" in printed
+    assert printed.count("scipy's") == 2 and printed.count("times") == 2
+    for line in printed.splitlines():
+        if line.strip().startswith("difference"):
+            assert float(line.split()[1]) < 1e-11
+    for name in ("ecg.png", "photo.png"):
+        assert Path("figures", name).stat().st_size > 50_000
+        assert str(Path("figures", name)) in printed
+
+
+def test_demo_without_matplotlib_writes_arrays_and_says_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "AVAILABLE", False)
+    printed = done(run("demo")).output
+    assert 'pip install "fftconv[plot]"' in printed
+    written = {path.name: np.load(path) for path in Path("fftconv-demo").iterdir()}
+    assert written.keys() == {"ecg_recorded.npy", "ecg_smoothed.npy", "photo_noisy.npy", "photo_denoised.npy"}
+    error = {name: np.std(written[name] - photograph()) for name in ("photo_noisy.npy", "photo_denoised.npy")}
+    assert error["photo_denoised.npy"] < 0.6 * error["photo_noisy.npy"]
+
+
+def test_demo_into_a_file_is_refused(folder: Path, run: Run) -> None:
+    assert "here.npy" in run("demo", "-o", "here.npy").stderr
+
+
+@pytest.mark.parametrize(("patience", "shown"), [(0.0, True), (60.0, False)])
+def test_progress_shows_after_a_while(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch, patience: float, shown: bool
+) -> None:
+    import time
+
+    from fftconv.cli import progress
+
+    smooth = smoothing.smooth
+    monkeypatch.setattr(progress, "PATIENCE", patience)
+    monkeypatch.setattr(smoothing, "smooth", lambda *args: time.sleep(0.2) or smooth(*args))
+    result = done(run("smooth", "line.npy", "-o", "out.npy"))
+    assert ("working on line.npy (20) ..." in result.stderr) is shown
+
+
+# --- as a user runs it ------------------------------------------------------------------------------------
+
+
+def as_a_command(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *args], capture_output=True, text=True, cwd=cwd)
+
+
+def test_the_command_in_a_process(folder: Path) -> None:
+    good = as_a_command("-m", "fftconv", "smooth", "photo.png", "-o", "soft.png", cwd=folder)
+    assert good.returncode == 0 and good.stderr == "" and "soft.png: 40 x 40" in good.stdout
+    bad = as_a_command("-m", "fftconv", "smooth", "photo.png", "-o", "soft.png", cwd=folder)
+    assert bad.returncode == 2 and bad.stderr == "fftconv: soft.png: exists already; --force replaces it\n"
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_without_the_cli_extra_it_says_what_to_install(tmp_path: Path, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from fftconv.cli import main; sys.exit(main())"
+    bare = as_a_command("-c", code, cwd=tmp_path)
+    assert bare.returncode == 2
+    assert bare.stderr == f'fftconv: the command needs {package}: pip install "fftconv[cli]"\n'
+
+
+def test_help_is_printed_for_nothing_and_for_the_asking(run: Run) -> None:
+    for args in ([], ["--help"], ["convolve", "--help"]):
+        assert "Usage: " in done(run(*args)).output

@@ -1,0 +1,42 @@
+"""The README's examples run, each alone as a reader would paste it, and print what it says they print."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONVENTIONS = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+EXAMPLES = EXAMPLE.findall(README)
+
+
+def test_there_are_five_examples_and_two_commands() -> None:
+    assert len(EXAMPLES) == 5
+    assert len(re.findall(r"^\$ ", README, re.MULTILINE)) == 2
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
+def test_example(code: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "example.py").write_text(code)
+    runpy.run_path(str(tmp_path / "example.py"))
+    out = capsys.readouterr().out
+    assert out == printed if printed else "chosen: " in out
+
+
+def test_conventions_examples(tmp_path: Path) -> None:
+    (code,) = [code for code, _ in EXAMPLE.findall(CONVENTIONS)]
+    (tmp_path / "example.py").write_text(code)
+    runpy.run_path(str(tmp_path / "example.py"))
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/README.md", "docs/conventions.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (path.parent / link).exists()] == []
