@@ -159,3 +159,17 @@ def _detail(c: Candidate) -> str:
 
 def _by(sizes: Ints) -> str:
     return "x".join(map(str, sizes))
+
+
+def _tiles(tiling: Tiling | None) -> str:
+    """The tile in words, such as ``nfft 4096, 3096 outputs a block, 8 blocks an execute``."""
+    if tiling is None:
+        return ""
+
+    def by(sizes: Ints) -> str:
+        return "x".join(map(str, sizes))
+
+    packed = ", two real tiles in one complex transform" if tiling.packed else ""
+    blocks = tiling.blocks * tiling.batch
+    held = f"{blocks} block{'s' * (blocks > 1)} an execute"
+    return f"nfft {by(tiling.nfft)}, {by(tiling.step)} outputs a block, {held}{packed}"
