@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 import fftconv.core.run as running
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.plan import ConvPlan, Request
-from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem
 
 settings.register_profile(
@@ -28,9 +27,9 @@ Forced = Callable[..., np.ndarray | None]
 
 
 def run_plan(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The result of `plan` in an output that was poisoned before."""
+    """The result of `plan` as it stands, in an output that was poisoned before."""
     out = problems.poison(plan.problem.out_shape, plan.problem.dtype)
-    running.execute(plan, x, w, out)
+    running.executor(plan)(plan, x, w, out)
     return out
 
 
@@ -38,23 +37,33 @@ def run_plan(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> np.ndarray:
 def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
     """``forced(problem, x, w, request)``: the result of the method asked for, or None where it is refused.
 
-    It proves that the method ran: the plan names it, and the executor looked up first is that method's.
+    It proves that the method ran: the executor looked up first is that of a plan by that method. No method may
+    refuse numbers that it could transform, and every refusal states a reason.
     """
-    used: list[str] = []
+    used: list[ConvPlan] = []
     lookup = running.executor
-    monkeypatch.setattr(running, "executor", lambda name: used.append(name) or lookup(name))
+
+    def watched(plan: ConvPlan) -> object:
+        used.append(plan)
+        return lookup(plan)
+
+    monkeypatch.setattr(running, "executor", watched)
 
     def call(p: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request) -> np.ndarray | None:
-        try:
-            plan = plan_conv(p, request)
-        except ValueError:
-            assert request.method is not None, f"no method at all for {p}"
-            return None
-        assert request.method in (None, plan.method)
         used.clear()
-        got = run_plan(plan, x, w)
-        if got.size and x.size and w.size:
-            assert used[0] == plan.method
+        out = problems.poison(p.out_shape, p.dtype)
+        try:
+            got = running.run(p, x, w, out, request)
+        except ValueError as refused:
+            assert "cannot answer this problem" in str(refused)
+            assert request.method not in (None, "direct"), p
+            assert p.dtype.kind in "iub" or p.ndim == 0, p
+            return None
+        assert got is out
+        if used:
+            assert request.method in (None, used[0].method)
+        else:
+            assert not got.any(), "without an executor only sums over nothing can be answered"
         return got
 
     return call

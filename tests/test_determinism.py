@@ -12,7 +12,7 @@ import pytest
 from problems import EXTRAS, PLAIN, Extras, arrays, problem
 
 import fftconv
-from fftconv.core import methods
+from fftconv.core import planner
 from fftconv.core.plan import Request
 from fftconv.core.run import run
 
@@ -43,7 +43,7 @@ def test_any_number_of_workers(name):
     assert {digest(name, workers) for workers in (0, 1, 2, 3, 8)} == {digest(name, 1)}
 
 
-@pytest.mark.parametrize("method", methods._ROOMS)
+@pytest.mark.parametrize("method", planner.METHODS)
 @pytest.mark.parametrize("name", ("rows", "picture", "channels", "dilations"))
 def test_any_number_of_workers_with_a_forced_method(name, method):
     try:

@@ -13,7 +13,7 @@ from problems import Extras, arrays, problem
 from fftconv.core.engine import get_engine
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
-from fftconv.core.run import execute, run
+from fftconv.core.run import run
 
 MIB = 2**20
 
@@ -26,15 +26,14 @@ def resident() -> int:
 
 def peak(p, request: Request) -> int:
     """Most bytes allocated at once beyond input and output, plans of earlier calls dropped."""
-    plan = plan_conv(p, request)
     x, w = arrays(p)
     out = np.empty(p.out_shape, p.dtype)
-    execute(plan, x, w, out)
+    run(p, x, w, out, request)
     get_engine(p.dtype).clear()
     gc.collect()
     tracemalloc.start()
     try:
-        execute(plan, x, w, out)
+        run(p, x, w, out, request)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
