@@ -97,7 +97,7 @@ class FFTWEngine(Engine):
         return np.dtype(dtype) in self._dtypes
 
     def next_fast_len(self, n: int, real: bool = True) -> int:
-        return fftw_fast_length(n, real)
+        return fftw_fast_length(n)
 
     def new_plan(self, spec: FFTSpec) -> FFTWPlan:
         return FFTWPlan(spec, self.effort, self.limit)

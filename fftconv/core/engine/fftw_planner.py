@@ -28,6 +28,7 @@ from .base import Array
 Wisdom = tuple[bytes, ...]  # double, single, long double
 Execute = Callable[[], None]
 
+POOLS = ("estimate", "tuned")
 ALIGNMENT = 64  # one cache line, and a multiple of every SIMD width FFTW knows
 EFFORT_FLAGS = {"estimate": "FFTW_ESTIMATE", "measure": "FFTW_MEASURE", "patient": "FFTW_PATIENT"}
 
@@ -148,10 +149,10 @@ class Planner:
             wisdom: Wisdom = pyfftw().export_wisdom()
             return wisdom
 
-    def import_wisdom(self, wisdom: Wisdom) -> tuple[bool, ...]:
-        """Add `wisdom` to both pools; per precision, whether FFTW accepted it."""
+    def import_wisdom(self, wisdom: Wisdom, pools: tuple[str, ...] = POOLS) -> tuple[bool, ...]:
+        """Add `wisdom` to `pools`; per precision, whether FFTW accepted it."""
         with self.lock:
-            for pool in ("estimate", "tuned"):
+            for pool in pools:
                 self._use_pool(pool)
                 accepted: tuple[bool, ...] = pyfftw().import_wisdom(wisdom)
             return accepted

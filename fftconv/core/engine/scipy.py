@@ -38,6 +38,8 @@ def inverse(spec: FFTSpec, spectrum: Array) -> Array:
 def _next_fast_len(n: int, real: bool) -> int:
     import scipy.fft
 
+    if n < 1:
+        raise ValueError(f"a transform's length must be >= 1, got {n}")
     return int(scipy.fft.next_fast_len(n, real))
 
 
