@@ -31,6 +31,7 @@ def run(folder: Path) -> None:
         click.echo('For figures instead of arrays: pip install "fftconv[plot]"')
     for path in written:
         click.echo(f"wrote {path}")
+    click.echo("\nYour own: fftconv smooth RECORDING.wav -o SMOOTH.wav, or fftconv --help")
 
 
 def heartbeat(folder: Path) -> list[Path]:
@@ -40,8 +41,8 @@ def heartbeat(folder: Path) -> list[Path]:
     clean = fftconv.convolve(ecg, kernel, mode="same")
     click.echo("1. A heartbeat, without mains hum and wandering base line")
     click.echo(
-        f"   {ecg.size / rate / 60:.0f} minutes of electrocardiogram, {ecg.size} samples at {rate:.0f} Hz, by a "
-        f"smoothing kernel of {kernel.size} taps"
+        f"   {ecg.size / rate / 60:.0f} minutes of electrocardiogram, {ecg.size} samples at {rate:.0f} Hz; one kernel "
+        f"of {kernel.size} taps: a short mean less a long one"
     )
     click.echo(
         f"   {MAINS:.0f} Hz hum   {hum(ecg, rate) * 1e3:8.2f} -> {hum(clean, rate) * 1e3:.2f} microvolt"
