@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import prod
 
 import numpy as np
+
+from fftconv.core.lazy import lazy
 
 Pads = tuple[tuple[int, int], ...]
 Ints = tuple[int, ...]
@@ -84,15 +85,15 @@ class ConvProblem:
         """Number of spatial axes."""
         return len(self.input_size)
 
-    @cached_property
+    @lazy
     def dilated_input(self) -> Ints:
         return tuple(map(dilated_size, self.input_size, self.lhs_dilation))
 
-    @cached_property
+    @lazy
     def dilated_kernel(self) -> Ints:
         return tuple(map(dilated_size, self.kernel_size, self.rhs_dilation))
 
-    @cached_property
+    @lazy
     def output_size(self) -> Ints:
         """Output length per axis, 0 where the kernel does not fit."""
         return tuple(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice, product
 from math import prod
 
 import numpy as np
 
+from fftconv.core.lazy import lazy
 from fftconv.core.plan import Tiling
 from fftconv.core.problem import ConvProblem, Ints
 
@@ -57,17 +57,17 @@ class TileLayout:
     problem: ConvProblem
     tiling: Tiling
 
-    @cached_property
+    @lazy
     def axes(self) -> Ints:
         """Transformed spatial axes."""
         return transformed_axes(self.problem)
 
-    @cached_property
+    @lazy
     def run_axis(self) -> int:
         """The axis along which the blocks of one execute are neighbours."""
         return self.axes[-1]
 
-    @cached_property
+    @lazy
     def tile_size(self) -> Ints:
         """Scratch samples per spatial axis."""
         return tuple(
@@ -75,25 +75,25 @@ class TileLayout:
             for a, (f, s) in enumerate(zip(self.tiling.nfft, self.tiling.step, strict=True))
         )
 
-    @cached_property
+    @lazy
     def reach(self) -> Ints:
         """Outputs of one job per spatial axis."""
         return tuple(
             s * self.tiling.blocks if a == self.run_axis else s for a, s in enumerate(self.tiling.step)
         )
 
-    @cached_property
+    @lazy
     def dtype(self) -> np.dtype:
         """Dtype of the scratch: complex where the signal is, or where two real tiles share it."""
         real = spectral_dtype(self.problem)
         return np.result_type(real, np.complex64) if self.tiling.packed else real
 
-    @cached_property
+    @lazy
     def fft_axes(self) -> Ints:
         """Transformed axes of the scratch (batch, channels, blocks, \\*spatial)."""
         return tuple(3 + a for a in self.axes)
 
-    @cached_property
+    @lazy
     def spectrum_size(self) -> Ints:
         """Complex bins per spatial axis."""
         size = list(self.tile_size)
@@ -104,7 +104,7 @@ class TileLayout:
     def signal_shape(self, channels: int) -> Ints:
         return (self.tiling.batch, channels, self.tiling.blocks, *self.tile_size)
 
-    @cached_property
+    @lazy
     def tiles_per_axis(self) -> Ints:
         return (
             -(-self.problem.batch // self.tiling.batch),
