@@ -11,7 +11,8 @@ from . import scipy as fallback
 from .base import Array, Engine, FFTPlan, FFTSpec
 from .cache import PlanCache
 from .fast_lengths import fftw_fast_length
-from .fftw_planner import ALIGNMENT, Execute, Task, planner, pyfftw
+from .fftw_planner import Execute, Task, planner, pyfftw
+from .scratch import scratch_pair
 
 
 class FFTWPlan(FFTPlan):
@@ -28,11 +29,8 @@ class FFTWPlan(FFTPlan):
     def __init__(self, spec: FFTSpec, effort: str, limit: float) -> None:
         self._forward_run: Execute | None = None
         self._backward_run: Execute | None = None
-        empty = pyfftw().empty_aligned
         self.spec = spec
-        self.nbytes = spec.nbytes
-        self.signal = empty(spec.shape, spec.dtype, n=ALIGNMENT)
-        self.spectrum = empty(spec.spectrum_shape, spec.spectrum_dtype, n=ALIGNMENT)
+        self.signal, self.spectrum, self.nbytes = scratch_pair(spec)
         self.native = True
         self._effort = effort
         self._limit = limit

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config, get_config
-from .base import Engine
+from .base import SPECTRUM_DTYPES, Engine
 from .cache import CacheInfo
 from .fftw import FFTWEngine
 from .fftw_planner import planner, pyfftw
@@ -70,21 +70,23 @@ def clear_cache() -> None:
 def choose_engine(config: Config, dtype: Any = None) -> tuple[Engine, str]:
     """The engine that `config` means for `dtype`, and the reason."""
     dtype = np.dtype(np.float64 if dtype is None else dtype)
-    scipy = ScipyEngine(config.cache_bytes)
-    if not scipy.supports(dtype):
+    if dtype not in SPECTRUM_DTYPES:
         raise TypeError(f"transforms are of float or complex in single, double or long double; got {dtype!r}")
-    if config.engine == "scipy":
-        return scipy, "the options ask for it"
-    fault = _fftw_usable(required=config.engine == "fftw")
-    if fault:
-        return scipy, fault
+    why_not = _fftw_unfit(config, dtype)
+    if why_not:
+        return ScipyEngine(config.cache_bytes), why_not
     fftw = FFTWEngine(config.cache_bytes, config.planning, config.planning_limit)
-    if not fftw.supports(dtype):
-        return scipy, f"this FFTW has no {dtype}"
-    return (
-        fftw,
-        "the options ask for it" if config.engine == "fftw" else "installed, and its self-test passed",
-    )
+    return fftw, "the options ask for it" if config.engine == "fftw" else "installed, self-test passed"
+
+
+def _fftw_unfit(config: Config, dtype: np.dtype[Any]) -> str:
+    """Why FFTW is not to be used, or an empty string."""
+    if config.engine == "scipy":
+        return "the options ask for it"
+    fault = _fftw_fault(required=config.engine == "fftw")
+    if not fault and not FFTWEngine(0).supports(dtype):
+        return f"this FFTW has no {dtype}"
+    return fault
 
 
 def _remember(key: Hashable, config: Config, dtype: Any) -> Engine:
@@ -94,7 +96,7 @@ def _remember(key: Hashable, config: Config, dtype: Any) -> Engine:
     return engine
 
 
-def _fftw_usable(required: bool) -> str:
+def _fftw_fault(required: bool) -> str:
     """Why FFTW cannot be used, or an empty string; tested once per process, with one warning if it is broken."""
     global _fault
     try:

@@ -68,6 +68,12 @@ class ScipyEngine(Engine):
     name = "scipy"
     cache = PlanCache()
 
+    def __init__(self, cache_bytes: int) -> None:
+        # Loaded here and not by a worker: a child forked in the middle of an import waits for ever.
+        import scipy.fft  # noqa: F401
+
+        super().__init__(cache_bytes)
+
     def supports(self, dtype: DTypeLike) -> bool:
         return np.dtype(dtype) in SPECTRUM_DTYPES
 

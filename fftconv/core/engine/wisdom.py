@@ -81,10 +81,12 @@ def load_wisdom(path: str | os.PathLike[str]) -> bool:
 
     Examples
     --------
+    >>> import tempfile
     >>> from fftconv.core.engine import get_engine
     >>> if get_engine().name == "fftw":
-    ...     with warnings.catch_warnings(record=True) as caught:
-    ...         assert not load_wisdom("no such file.json") and len(caught) == 1
+    ...     with tempfile.TemporaryDirectory() as folder:
+    ...         save_wisdom(Path(folder) / "wisdom.json")
+    ...         assert load_wisdom(Path(folder) / "wisdom.json")
     """
     own_release = release()
     entries, fault = _read(Path(path))
