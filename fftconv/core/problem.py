@@ -158,26 +158,3 @@ class ConvProblem:
             self.dtype.name,
         ]
         return " ".join(p for p in parts if p)
-
-
-def dense_problem(
-    x: np.ndarray, w: np.ndarray, pads: Pads, flip: bool, dtype: np.dtype, groups: int = 1
-) -> ConvProblem:
-    """The problem of two canonical arrays without stride or dilation."""
-    ones = (1,) * (x.ndim - 2)
-    return ConvProblem(
-        batch=x.shape[0],
-        in_channels=x.shape[1],
-        out_channels=w.shape[0],
-        groups=groups,
-        input_size=x.shape[2:],
-        kernel_size=w.shape[2:],
-        pads=pads,
-        stride=ones,
-        lhs_dilation=ones,
-        rhs_dilation=ones,
-        flip=flip,
-        x_dtype=x.dtype,
-        w_dtype=w.dtype,
-        dtype=dtype,
-    )

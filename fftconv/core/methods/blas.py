@@ -8,6 +8,7 @@ products run here and put back when the last of them ends. With another BLAS not
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,3 +63,18 @@ def _controls() -> tuple[Callable[[], int], Callable[[int], object]] | None:
             get.restype, put.argtypes, put.restype = ctypes.c_int, [ctypes.c_int], None
             return get, put
     return None
+
+
+def _after_fork() -> None:
+    """A child starts with nobody inside, whatever the parent's threads were at."""
+    global _lock, _users
+    _lock = threading.Lock()
+    if _users:
+        _users = 0
+        controls = _controls()
+        if controls is not None:
+            controls[1](_before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
