@@ -7,7 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from problems import EXTRAS, PLAIN, Extras, arrays, problem
 
 import fftconv
 from fftconv.core.plan import Request
+from fftconv.core.planner import METHODS
 from fftconv.core.run import run
 
 MIXED_SHAPES = [
@@ -139,12 +142,70 @@ def test_a_fork_amid_other_threads_work_finishes():
         thread.join()
 
 
+def package_locks() -> dict[str, threading.Lock | threading.RLock]:
+    """Every lock in a module of the package, or in an object that lives in one; not FFTW's own.
+
+    A fork waits until nobody is inside FFTW's planner, so to hold that one would hold the fork.
+    """
+    kinds = (type(threading.Lock()), type(threading.RLock()))
+    found = {}
+    for module in [m for name, m in sys.modules.items() if name.startswith("fftconv")]:
+        for name, thing in vars(module).items():
+            if isinstance(thing, ModuleType):
+                continue
+            inner = {f"{name}.{k}": v for k, v in getattr(thing, "__dict__", {}).items() if name != "planner"}
+            cache = {f"{name}.cache._lock": getattr(getattr(thing, "cache", None), "_lock", None)}
+            for label, value in {name: thing, **inner, **cache}.items():
+                if isinstance(value, kinds):
+                    found[f"{module.__name__}.{label}"] = value
+    return found
+
+
+def _all_methods() -> None:
+    for p in (*MIXED_SHAPES[::5], problem((30, 30), (3, 3), "same", "f4", Extras(channels=(8, 8)))):
+        for method in METHODS:
+            if method == "direct" or p.dtype.kind in "fc":
+                run(p, *arrays(p), None, Request(method=method, workers=2))
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_no_lock_is_inherited_shut():
+    """At the moment of the fork another thread is inside every lock of the package."""
+    _all_methods()
+    locks = package_locks()
+    assert any("_pool_lock" in name for name in locks) and any("cache" in name for name in locks)
+    held, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as stack:
+            for lock in {id(lock): lock for lock in locks.values()}.values():
+                stack.enter_context(lock)
+            held.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    try:
+        child = multiprocessing.get_context("fork").Process(target=_all_methods)
+        child.start()
+        child.join(15)
+        if child.exitcode is None:
+            child.kill()
+    finally:
+        leave.set()
+        thread.join()
+    assert child.exitcode == 0, f"a child hangs on one of {sorted(locks)}"
+
+
 def test_the_interpreter_leaves_at_once():
     """No pool and no library thread holds it back after use with several workers."""
     code = """
 import time, numpy as np
 from fftconv.core.plan import Request
 from fftconv.core.problem import dense_problem
+from fftconv.core.planner import METHODS
 from fftconv.core.run import run
 for dtype in "fdF":
     x, w = np.ones((2, 1, 300000), dtype), np.ones((1, 1, 501), dtype)
@@ -156,7 +217,8 @@ print(time.time())
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=Path(fftconv.__file__).parents[1],
+        cwd=Path(__file__).parent,
+        env={"PYTHONPATH": str(Path(fftconv.__file__).parents[1]), "PATH": ""},
         check=True,
     )
     assert time.time() - float(done.stdout) < 1

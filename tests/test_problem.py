@@ -14,7 +14,6 @@ from problems import EXTRAS, arrays, mode_pads, problem, problems
 
 from fftconv.core.problem import (
     ConvProblem,
-    dense_problem,
     dilated_size,
     full_pads,
     same_lower_pads,
@@ -65,9 +64,9 @@ def test_scipys_same_is_same_lower(n, k):
 
 @pytest.mark.parametrize("mode", ("full", "same", "valid"))
 @pytest.mark.parametrize("n, k", ((9, 4), (4, 4), (5, 1), (7, 3)))
-def test_dense_problem_is_numpys_convolution(mode, n, k):
+def test_modes_are_numpys(mode, n, k):
     x, w = np.arange(1.0, n + 1), np.arange(2.0, k + 2)
-    p = dense_problem(x[None, None], w[None, None], (mode_pads(mode, k),), True, np.dtype("f8"))
+    p = problem((n,), (k,), mode)
     assert p.is_dense and not p.is_complex and p.ndim == 1
     want = np.convolve(x, w, mode)
     assert p.output_size == want.shape
