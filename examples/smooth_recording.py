@@ -31,8 +31,8 @@ def main(folder=Path("fftconv-examples")):
 
     # A beat is where the slope is steep: its square, smoothed, has one hump per beat.
     steepness = smooth(np.gradient(level) ** 2, gaussian(0.08 * rate))
-    inner = steepness[1:-1]
-    humps = (inner > steepness[:-2]) & (inner >= steepness[2:]) & (inner > 0.15 * np.percentile(steepness, 98))
+    inner, least = steepness[1:-1], 0.15 * np.percentile(steepness, 98)
+    humps = (inner > steepness[:-2]) & (inner >= steepness[2:]) & (inner > least)
     beats = np.flatnonzero(humps) + 1
 
     print(f"{ecg.size} samples, {ecg.size / rate:.0f} s")
