@@ -32,13 +32,13 @@ def as_operand(name: str, value: Any) -> Array:
 def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, out: Any = None) -> Any:
     """The call that a door makes of its arguments."""
     a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
-    recipe = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), _text(mode), options)
+    recipe = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options)
     if out is not None:
         check_out(out, recipe.shape, recipe.dtype)
     return recipe(a, b, out)
 
 
-def _text(mode: Any) -> str:
+def mode_text(mode: Any) -> str:
     """A mode for the table of modes; what is not a string is not in it."""
     return str(mode) if isinstance(mode, str) else repr(mode)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import as_operand, check_plain, options_of
+from fftconv._door import as_operand, check_plain, mode_text, options_of
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
 from fftconv.signal import CONVOLVE
@@ -53,9 +53,9 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     if _is_shape(in1) and _is_shape(in2):
         dtype = np.dtype(shaping["dtype"] or np.float64)
         options = options_of(**{**shaping, "dtype": None})
-        return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode, options).plan()
+        return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
     a, b = as_operand("in1", in1), as_operand("in2", in2)
-    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode, options_of(**shaping)).plan(
+    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options_of(**shaping)).plan(
         (a, b)
     )
 

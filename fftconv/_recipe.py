@@ -126,7 +126,7 @@ class Product:
     """The recipe of two scalars, of which scipy returns the product as numpy gives it."""
 
     correlate: bool
-    dtype: DType | None
+    dtype: Any
     shape: Ints = ()
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Any:

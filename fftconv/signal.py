@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fftconv._broadcast import Array, full, same, same_late, valid
-from fftconv._door import apply, as_operand, check_plain, options_of, remembered
+from fftconv._door import apply, as_operand, check_plain, mode_text, options_of, remembered
 from fftconv._recipe import PLAIN, Door, NotNumericError, recipe_for
 
 __all__ = [
@@ -289,21 +289,19 @@ _EXTENSIONS = {
 
 def _planar(door: Door, operands: tuple[Any, Any], mode: str, boundary: str, fillvalue: Any) -> Any:
     a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
-    for name, array in zip(door.names, (a, b), strict=True):
-        if array.dtype.kind not in "iufc" or array.dtype == np.float16:
-            raise NotNumericError(
-                f"{name} must hold integers, float32 or wider, or complex numbers, got {array.dtype}"
-            )
+    plain = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode))
+    if plain.dtype == np.bool_ or plain.dtype == np.float16:
+        raise NotNumericError(
+            f"images must hold integers, float32 or wider, or complex numbers; got {a.dtype} and {b.dtype}"
+        )
     if boundary not in _EXTENSIONS:
         raise ValueError(f"boundary must be one of {', '.join(map(repr, _EXTENSIONS))}; got {boundary!r}")
-    dtype = np.result_type(a, b)
-    fill = _fill_value(fillvalue, dtype) if _EXTENSIONS[boundary] == "constant" else None
-    plain = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode)
+    fill = _fill_value(fillvalue, plain.dtype) if _EXTENSIONS[boundary] == "constant" else None
     if mode == "valid" or 0 in (*a.shape, *b.shape) or fill == 0:
         return plain(a, b)
     pads = [_reach(door.windows[mode](n, k), n, k) for n, k in zip(a.shape, b.shape, strict=True)]
     extra: dict[str, Any] = {} if fill is None else {"constant_values": fill}
-    wide = np.pad(a.astype(dtype, copy=False), pads, _EXTENSIONS[boundary], **extra)  # type: ignore[call-overload]
+    wide = np.pad(a.astype(plain.dtype, copy=False), pads, _EXTENSIONS[boundary], **extra)  # type: ignore[call-overload]
     return apply(door, (wide, b), "valid", PLAIN)
 
 
@@ -398,13 +396,17 @@ def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = F
     kinds = a.dtype.kind + b.dtype.kind
     if "O" in kinds or kinds == "bb" or not a.ndim + b.ndim:
         return "direct"
-    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode)
-    if {*kinds} & {*"iu"} and not _sums_fit(a, b):
+    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode))
+    if a.size * b.size <= _FEW_PRODUCTS or ({*kinds} & {*"iu"} and not _sums_fit(a, b)):
         return "direct"
     plan = recipe.plan()
     direct = min(c.seconds for c in plan.candidates if c.method == "direct")
     spectral = [c.seconds for c in plan.candidates if c.method in SPECTRAL]
     return "fft" if min(spectral, default=inf) < direct else "direct"
+
+
+# So few take microseconds either way, and the direct sum has the smaller error.
+_FEW_PRODUCTS = 4096
 
 
 def _sums_fit(a: Array, b: Array) -> bool:
