@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv.core import methods
+from fftconv.core import planner
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads
 
@@ -76,7 +76,7 @@ def integers(name: str, values: object) -> Ints:
 
 def request(method: object, workers: object) -> Request:
     """What the caller asks of the planner."""
-    known = ("auto", *methods._ROOMS)
+    known = ("auto", *planner.METHODS)
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
     count = 0 if workers is None else operator.index(workers)  # type: ignore[arg-type]

@@ -201,6 +201,14 @@ def result_dtype(lhs: np.dtype, rhs: np.dtype, preferred: object) -> np.dtype:
     return wanted
 
 
+def promoted(a: np.dtype, b: np.dtype) -> np.dtype:
+    """jax's common dtype: NumPy's, except that an integer leaves the width of a float as it is."""
+    exact = [t.kind in "biu" for t in (a, b)]
+    if exact[0] != exact[1]:
+        return b if exact[0] else a
+    return np.promote_types(a, b)
+
+
 def group_counts(features: object, batches: object) -> tuple[int, int]:
     """The two group counts, of which one is 1."""
     counts = operator.index(features), operator.index(batches)  # type: ignore[arg-type]

@@ -339,7 +339,8 @@ def conv_general_dilated_local(
     filter_shape : sequence of int
         Window length per spatial axis, in the kernel's order of them.
     window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, precision
-        As in `conv_general_dilated`. Here dtypes may differ; the result has NumPy's common type.
+        As in `conv_general_dilated`. Here dtypes may differ; the result has their common
+        one, in which an integer leaves the width of a float as it is.
     method, workers
         There is one method, ``"direct"`` (or ``"auto"``).
 
@@ -370,7 +371,7 @@ def conv_general_dilated_local(
                 "rhs must have C * prod(filter_shape) inputs and the output's spatial sizes, "
                 f"expected {expected}, got {w.shape[1:]}"
             )
-        dtype = np.result_type(x, w)
+        dtype = _lax.promoted(x.dtype, w.dtype)
         out, view = _lax.laid_out((p.batch, w.shape[0], *p.output_size), layout.out_spec, dtype)
         _patches.contract(p, x, w, view)
         return out

@@ -13,6 +13,7 @@ SAYS = {
     "smooth_recording": "beats, 105 a minute",
     "denoise_photograph": "best: sigma 0.75",
     "large_kernel_background": "evened out  mean of the four quarters: 129 132 126 129",
+    "general_convolutions": "conv_transpose gives the same: True",
 }
 
 
