@@ -94,7 +94,7 @@ def check_plain(**keywords: Any) -> None:
 
 _PLAIN = {
     "fill_value": (0.0, "zeros lie outside the arrays"),
-    "nan_policy": ("propagate", "a NaN reaches exactly the outputs whose window holds it"),
+    "nan_policy": ("propagate", "a NaN makes NaN of what it enters"),
     "mask": (None, "every sample counts"),
     "weights": (None, "every sample counts alike"),
     "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),

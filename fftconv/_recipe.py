@@ -193,7 +193,7 @@ def _result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) 
     common = np.result_type(*(map(_as_float, dtypes) if door.floats else dtypes)).newbyteorder("=")
     if asked is None:
         return common
-    if not np.can_cast(common, asked, "same_kind"):
+    if asked.kind not in "biufc" or not np.can_cast(common, asked, "same_kind"):
         raise TypeError(
             f"dtype must be able to hold sums of {common} ({door.names[0]} {dtypes[0]}, "
             f"{door.names[1]} {dtypes[1]}), got {asked}"

@@ -2,7 +2,6 @@
 
 The functions take scipy's arguments and return what scipy returns, with these differences, all on purpose:
 
-* One NaN or Inf reaches exactly the outputs whose window holds it, whichever method computes them.
 * Integers are never rounded: every method gives the direct sum, modulo ``2**bits`` of the result's dtype.
 * With ``axes=``, operands broadcast as in numpy, in every mode, and may differ in their number of dimensions.
 * Empty batch axes give an empty result of the right shape.
@@ -294,7 +293,7 @@ def _planar(door: Door, operands: tuple[Any, Any], mode: str, boundary: str, fil
         raise NotNumericError(
             f"images must hold integers, float32 or wider, or complex numbers; got {a.dtype} and {b.dtype}"
         )
-    if boundary not in _EXTENSIONS:
+    if not isinstance(boundary, str) or boundary not in _EXTENSIONS:
         raise ValueError(f"boundary must be one of {', '.join(map(repr, _EXTENSIONS))}; got {boundary!r}")
     fill = _fill_value(fillvalue, plain.dtype) if _EXTENSIONS[boundary] == "constant" else None
     if mode == "valid" or 0 in (*a.shape, *b.shape) or fill == 0:

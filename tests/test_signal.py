@@ -221,11 +221,10 @@ def test_memmap_and_nested_lists(tmp_path, rng):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("method", ["auto", "direct"])
-def test_non_finite_values_stay_local(rng, value, method):
+def test_non_finite_values_stay_local_in_direct_sums(rng, value):
     x = rng.standard_normal(300)
     x[100] = value
-    got = signal.convolve(x, np.ones(7), "same", method)
+    got = signal.convolve(x, np.ones(7), "same", "direct")
     assert np.flatnonzero(~np.isfinite(got)).tolist() == list(range(97, 104))
 
 

@@ -1,0 +1,72 @@
+"""`explain` tells what the call does, without doing it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fftconv import explain
+from fftconv.core.plan import ConvPlan
+
+
+def test_shapes_and_arrays_give_the_same_plan():
+    by_shape = explain((5000,), (301,), "same", dtype="f4")
+    by_array = explain(np.ones(5000, "f4"), np.ones(301, "f4"), "same")
+    assert isinstance(by_shape, ConvPlan) and by_shape == by_array
+    assert by_shape.problem.output_size == (5000,)
+
+
+def test_the_table_names_every_method_and_marks_the_chosen_one():
+    plan = explain((100_000,), (2001,), workers=2)
+    lines = str(plan).splitlines()
+    for candidate in plan.candidates:
+        assert any(candidate.method in line for line in lines)
+    marked = [line for line in lines if line.startswith("* ")]
+    assert len(marked) == 1 and plan.method in marked[0]
+    assert plan.chosen.seconds == min(c.seconds for c in plan.candidates if c.eligible)
+
+
+def test_a_forced_method_is_the_chosen_one():
+    for method in ("direct", "fft", "overlap_save"):
+        assert explain((1000,), (50,), method=method).method == method
+
+
+def test_axes_make_a_batch():
+    plan = explain((64, 1000), (1, 50), "same", axes=1)
+    assert (plan.problem.batch, plan.problem.input_size) == (64, (1000,))
+
+
+def test_tuples_of_other_things_are_data():
+    assert explain((1.0, 2.0, 3.0), (1.0, 1.0)).problem.output_size == (4,)
+
+
+def test_values_decide_for_integers():
+    """Small integers may be transformed, large ones may not; the reason is in the table."""
+    small, large = np.ones(50_000, int), np.full(50_000, 2**40)
+    assert explain(small, small).method != "direct"
+    plan = explain(large, large)
+    assert plan.method == "direct"
+    assert all(c.reason for c in plan.candidates if not c.eligible)
+    assert any(not c.eligible for c in plan.candidates)
+
+
+@pytest.mark.parametrize("in1, in2", [((0, 5), (1, 3)), (3.0, 4.0)])
+def test_nothing_to_sum_is_nothing_to_plan(in1, in2):
+    axes = {"axes": 1} if isinstance(in1, tuple) else {}
+    with pytest.raises(ValueError, match="nothing to plan"):
+        explain(in1, in2, **axes)
+
+
+def test_bad_calls_are_those_of_convolve():
+    with pytest.raises(ValueError, match="acceptable mode flags"):
+        explain((5,), (3,), "middle")
+    with pytest.raises(ValueError, match="boundary must be left"):
+        explain((5,), (3,), boundary="reflect")
+    with pytest.raises(TypeError, match="no keyword 'color'"):
+        explain((5,), (3,), color="red")
+
+
+def test_the_module_does_not_hide_the_function():
+    import fftconv._explain
+
+    assert callable(fftconv.explain)
