@@ -39,6 +39,8 @@ def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
 
 @lru_cache(maxsize=4096)
 def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> ConvPlan:
+    if request.method not in (None, *METHODS):
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {request.method!r}")
     candidates = tuple(_consider(m, problem, request, workers) for m in METHODS)
     if request.method is not None:
         chosen = next(c for c in candidates if c.method == request.method)
@@ -53,6 +55,8 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
     reason = _out(method, p, request)
     if reason:
         return Candidate(method, reason=reason)
+    if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
+        return Candidate(method, 0.0)  # sums over nothing, or no sums
     if p.is_dense or (method == "direct" and all(b == 1 for b in p.lhs_dilation)):
         return _DENSE[method](p, request, workers)
     return _by_phases(method, p, request, workers)
