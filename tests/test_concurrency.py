@@ -202,14 +202,13 @@ def test_no_lock_is_inherited_shut():
 def test_the_interpreter_leaves_at_once():
     """No pool and no library thread holds it back after use with several workers."""
     code = """
-import time, numpy as np
+import time
+from problems import *
 from fftconv.core.plan import Request
-from fftconv.core.problem import dense_problem
-from fftconv.core.planner import METHODS
 from fftconv.core.run import run
-for dtype in "fdF":
-    x, w = np.ones((2, 1, 300000), dtype), np.ones((1, 1, 501), dtype)
-    run(dense_problem(x, w, ((500, 0),), True, x.dtype), x, w, None, Request(workers=3))
+for dtype in FLOATS:
+    p = problem((300000,), (501,), "full", dtype)
+    run(p, *arrays(p), None, Request(workers=3))
 print(time.time())
 """
     done = subprocess.run(
