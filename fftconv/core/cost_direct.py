@@ -1,22 +1,212 @@
-"""What the direct methods cost: how each would cut a problem up, and predicted seconds and bytes.
+"""What the direct forms cost: how each cuts a problem up, and its predicted seconds and bytes.
 
 Pure functions of the problem. The cutting stands here and not in the methods, because a prediction is only
-as good as its knowledge of the blocks that will run, and because blocks must not depend on the workers.
+as good as its knowledge of the blocks that will run. Blocks do not depend on the number of workers, so
+neither does a result.
+
+Forms: "lines" is np.convolve line by line, "taps" a blocked multiply-add, "gemm" a matrix product over channels
+and taps, "band" the same with several neighbouring outputs to a column.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
 
-import numpy as np
-
 from fftconv.core.problem import ConvProblem, Ints
 
+# What one worker adds up, and what it gathers for one product.
 BLOCK_BYTES = 128 * 2**10
-COLUMN_BYTES = 512 * 2**10
+COLUMN_BYTES = 2 * 2**20
 FEWEST_COLUMNS = 64
+BAND_ROWS = (2, 4, 8, 16, 32)
+
+FORMS = ("lines", "gemm", "taps")
+"""The forms of the method "direct". "band" is not among them: it meets samples outside an output's window."""
+
+
+def _by_dtype(**values: float) -> dict[str, float]:
+    return values
+
+
+@dataclass(frozen=True)
+class DirectCosts:
+    """Fitted coefficients, all in seconds; by dtype character where they differ, others by item size.
+
+    Attributes
+    ----------
+    call, job, thread : float
+        Interpreter time of a call, of one job, and of waking and meeting the other workers.
+    copy : float
+        Per byte copied within the cache (gathers, sums).
+    memory : float
+        Per byte read from or written to memory.
+    product : dict
+        Per multiply-add of a matrix product.
+    pack : float
+        Per byte of columns that a product reads, whatever the height of the matrix.
+    tap_call : float
+        Interpreter time of one tap of one job.
+    tap : dict
+        Per multiply-add of the blocked form.
+    line_call : float
+        Interpreter time of one np.convolve.
+    short_line : dict
+        Per multiply-add of a line with at most 11 taps.
+    dot : dict
+        Per output of a line with more taps: one call of the dot product.
+    long_line : dict
+        Per multiply-add of such a line.
+    """
+
+    call: float = 10e-6
+    job: float = 25e-6
+    thread: float = 60e-6
+    copy: float = 0.025e-9
+    memory: float = 0.08e-9
+    product: dict[str, float] = field(
+        default_factory=lambda: _by_dtype(f=0.023e-9, d=0.046e-9, F=0.095e-9, D=0.19e-9)
+    )
+    pack: float = 0.01e-9
+    tap_call: float = 2.5e-6
+    tap: dict[str, float] = field(
+        default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
+    )
+    line_call: float = 3e-6
+    short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
+    dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=12e-9, d=7e-9, F=17e-9, D=17e-9))
+    long_line: dict[str, float] = field(
+        default_factory=lambda: _by_dtype(f=0.03e-9, d=0.1e-9, F=0.13e-9, D=0.25e-9, g=2e-9, G=20e-9)
+    )
+
+
+BUILT_IN = DirectCosts()
+
+
+def fits(form: str, p: ConvProblem) -> bool:
+    """Whether `form` can answer `p`. Only "taps" takes everything but input dilation."""
+    if form == "taps":
+        return True
+    if p.ndim == 0 or any(k == 0 for k in p.kernel_size):
+        return False
+    if form == "lines":
+        along = [k > 1 for k in p.kernel_size]
+        dense = all(
+            s == d == 1 for s, d, k in zip(p.stride, p.rhs_dilation, p.kernel_size, strict=True) if k > 1
+        )
+        return sum(along) <= 1 and dense and p.group_inputs == p.group_outputs == 1
+    return p.dtype.char in "fdFD" and (form == "gemm" or bool(bands(p)))
+
+
+@lru_cache(maxsize=1024)
+def cheapest(p: ConvProblem) -> str:
+    """The form that "direct" takes: the fastest on one worker, so that the sum is the same on any number."""
+    return min((f for f in FORMS if fits(f, p)), key=lambda f: seconds(f, p, 1))
+
+
+def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_IN) -> float:
+    """Predicted time of `form`."""
+    if form == "direct":
+        form = cheapest(p)
+    jobs, busy = {"lines": _lines, "taps": _taps, "gemm": _product, "band": _product}[form](form, p, host)
+    used = min(workers, jobs)
+    return host.call + (busy / used + host.thread if used > 1 else busy)
+
+
+def scratch(form: str, p: ConvProblem, workers: int) -> int:
+    """Predicted bytes beyond input and output."""
+    if form == "direct":
+        form = cheapest(p)
+    size = p.dtype.itemsize
+    if form == "lines":
+        return workers * size * (line_block(p) + max(p.kernel_size))
+    kernel = size * prod(p.w_shape)
+    if form == "taps":
+        block = prod(tap_lengths(p))
+        return kernel + workers * size * (2 * block + _window(p, (1,) * p.ndim, tap_lengths(p)))
+    cut = patches(p, form)
+    height = p.group_outputs * prod(cut.rows)
+    columns, patch = prod(cut.lengths), prod(patch_size(p, cut.rows))
+    passes = 1 if cut.channels == p.group_inputs else 2
+    matrix = size * p.groups * height * p.group_inputs * patch
+    per_worker = columns * (cut.channels * patch + passes * height) + _window(p, cut.rows, cut.lengths)
+    return matrix + workers * size * per_worker
+
+
+def chunks(sizes: Ints, target: int) -> Ints:
+    """Lengths of a box of at most about `target` cells, the last axes whole first, that cuts `sizes` evenly."""
+    found, room = [], max(1, target)
+    for n in reversed(sizes):
+        parts = -(-n // min(n, room)) if n else 1
+        length = max(1, -(-n // parts))
+        found.append(length)
+        room = max(1, room // length)
+    return tuple(reversed(found))
+
+
+def _window(p: ConvProblem, rows: Ints, lengths: Ints) -> int:
+    """Samples that one job reads."""
+    groups, batch, *cells = lengths
+    reads = (
+        (c * r - 1) * s + (k - 1) * d + 1
+        for c, r, s, k, d in zip(cells, rows, p.stride, p.kernel_size, p.rhs_dilation, strict=True)
+    )
+    return groups * batch * p.group_inputs * prod(reads)
+
+
+def _jobs(sizes: Ints, lengths: Ints) -> int:
+    return prod(-(-n // length) for n, length in zip(sizes, lengths, strict=True))
+
+
+# --- blocked multiply-add
+
+
+def tap_lengths(p: ConvProblem) -> Ints:
+    """Extent of one job over (groups, batch, *outputs): what is added up stays in the cache."""
+    return (1, *chunks((p.batch, *p.output_size), min(BLOCK_BYTES // p.dtype.itemsize, 32768)))
+
+
+def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    """Jobs, and the time of all of them on one worker."""
+    lengths = tap_lengths(p)
+    jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
+    size = p.dtype.itemsize
+    calls = p.group_outputs * p.group_inputs * prod(p.kernel_size)
+    each = host.tap.get(p.dtype.char, 0.05e-9 * size)
+    # a strided source is read one element at a time
+    each *= 2 if p.stride and p.stride[-1] > 1 else 1
+    moved = host.memory * size * (jobs * _window(p, (1,) * p.ndim, lengths) + prod(p.out_shape))
+    return jobs, jobs * (host.job + calls * host.tap_call) + p.macs * each + moved
+
+
+# --- lines
+
+
+def line_axis(p: ConvProblem) -> int:
+    """The one spatial axis along which the kernel extends (the last one if it does along none)."""
+    return max(range(p.ndim), key=lambda i: (p.kernel_size[i] > 1, i))
+
+
+def line_block(p: ConvProblem) -> int:
+    """Outputs of one np.convolve call."""
+    return max(32768, 8 * max(p.kernel_size))
+
+
+def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    axis = line_axis(p)
+    m, k, char = p.output_size[axis], p.kernel_size[axis], p.dtype.char
+    rows = prod(p.out_shape) // max(m, 1)
+    jobs = rows * -(-m // line_block(p))
+    if k <= 11 and char in host.short_line:
+        each = k * host.short_line[char]
+    else:
+        each = host.dot.get(char, 2e-9) + k * host.long_line.get(char, 0.55e-9)
+    moved = host.memory * p.dtype.itemsize * (1 if axis == p.ndim - 1 else 8)
+    return jobs, jobs * host.line_call + rows * m * (each + moved)
+
+
+# --- channel products
 
 
 @dataclass(frozen=True)
@@ -41,99 +231,50 @@ class Patches:
     channels: int
 
 
-def chunks(sizes: Ints, target: int) -> Ints:
-    """Lengths of a box of about `target` cells, the last axes whole first, that cuts `sizes` evenly."""
-    found, room = [], max(1, target)
-    for n in reversed(sizes):
-        parts = -(-n // min(n, room)) if n else 1
-        length = max(1, -(-n // parts))
-        found.append(length)
-        room = max(1, room // length)
-    return tuple(reversed(found))
-
-
-# --- blocked multiply-add
-
-
-def tap_block(p: ConvProblem) -> int:
-    """Outputs in one block: what is added up stays in the cache."""
-    return max(1024, min(BLOCK_BYTES // p.dtype.itemsize, 32768))
-
-
-# --- lines
-
-
-def line_axis(p: ConvProblem) -> int:
-    """The one spatial axis along which the kernel extends (the last one if it does along none)."""
-    return max(range(p.ndim), key=lambda i: (p.kernel_size[i] > 1, i))
-
-
-def line_block(p: ConvProblem) -> int:
-    """Outputs of one np.convolve call."""
-    return max(16384, 8 * max(p.kernel_size))
-
-
-# --- channel products
-
-
 @lru_cache(maxsize=1024)
-def patches(p: ConvProblem, method: str) -> Patches:
-    """The cut of `method`: "gemm" without a band, "band" with the cheapest one."""
-    rows = (1,) * p.ndim
-    if method == "band":
-        rows = min(bands(p), key=lambda r: band_cost(p, r))
-    return cut(p, rows)
+def patches(p: ConvProblem, form: str) -> Patches:
+    """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
+    cuts = [_cut(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
+    return min(cuts, key=lambda c: _product_seconds(p, c, BUILT_IN))
 
 
-def cut(p: ConvProblem, rows: Ints) -> Patches:
-    cells = tuple(-(-m // r) for m, r in zip(p.output_size, rows, strict=True))
-    patch = p.dtype.itemsize * prod((r - 1) * s + k for r, s, k in zip(rows, p.stride, p.kernel_size, strict=True))
-    channels = max(1, min(p.group_inputs, COLUMN_BYTES // (patch * FEWEST_COLUMNS)))
-    total = p.groups * p.batch * prod(cells)
-    target = max(FEWEST_COLUMNS, min(COLUMN_BYTES // (patch * channels), total // 8))
-    return Patches(rows, cells, chunks((p.groups, p.batch, *cells), target), channels)
+def patch_size(p: ConvProblem, rows: Ints) -> Ints:
+    """Per spatial axis, the taps and their neighbours from which `rows` outputs come."""
+    return tuple((r - 1) * s + k for r, s, k in zip(rows, p.stride, p.kernel_size, strict=True))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
-    """Every band worth a look: 2 to 64 rows along one axis that is not the last."""
+    """Every band worth a look: some rows along one axis other than the last, whose runs are long."""
     return [
         (*(1,) * i, r, *(1,) * (p.ndim - 1 - i))
         for i in range(p.ndim - 1)
         if p.kernel_size[i] > 1 and p.rhs_dilation[i] == 1
-        for r in (2, 4, 8, 12, 16, 24, 32)
+        for r in BAND_ROWS
         if r < 2 * p.output_size[i]
     ]
 
 
-def band_cost(p: ConvProblem, rows: Ints) -> float:
-    import os
-    if "R" in os.environ:
-        return abs(prod(rows)-int(os.environ["R"]))
-    height = p.group_outputs * prod(rows)
-    depth = p.group_inputs * prod((r - 1) * s + k for r, s, k in zip(rows, p.stride, p.kernel_size, strict=True))
-    return (depth * (height * .025 + .15) + height * .15 )/ prod(rows)
+def _cut(p: ConvProblem, rows: Ints) -> Patches:
+    cells = tuple(-(-m // r) for m, r in zip(p.output_size, rows, strict=True))
+    patch = p.dtype.itemsize * prod(patch_size(p, rows))
+    channels = max(1, min(p.group_inputs, COLUMN_BYTES // (patch * FEWEST_COLUMNS)))
+    sizes = (p.groups, p.batch, *cells)
+    target = max(FEWEST_COLUMNS, min(COLUMN_BYTES // (patch * channels), prod(sizes) // 8))
+    return Patches(rows, cells, chunks(sizes, target), channels)
 
 
-def fits(form: str, p: ConvProblem) -> bool:
-    """Whether `form` can compute `p` at all; input dilation is split into phases before."""
-    if form == "taps":
-        return True
-    if p.ndim == 0 or p.dtype.char == "e":
-        return False
-    if form == "lines":
-        along = [k > 1 for k in p.kernel_size]
-        unit = all(s == d == 1 for s, d, k in zip(p.stride, p.rhs_dilation, p.kernel_size, strict=True) if k > 1)
-        return sum(along) <= 1 and unit and p.group_inputs == p.group_outputs == 1
-    if p.dtype.char not in "fdFD":
-        return False
-    return form == "gemm" or bool(bands(p))
+def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    cut = patches(p, form)
+    return _jobs((p.groups, p.batch, *cut.cells), cut.lengths), _product_seconds(p, cut, host)
 
 
-def cheapest(p: ConvProblem, workers: int) -> str:
-    return min((f for f in ("lines", "gemm", "taps") if fits(f, p)), key=lambda f: seconds(f, p, workers))
-
-
-def seconds(form: str, p: ConvProblem, workers: int) -> float:
-    return {"lines": 1.0, "gemm": 2.0, "taps": 3.0}[form]
-
-_ = np
+def _product_seconds(p: ConvProblem, cut: Patches, host: DirectCosts) -> float:
+    """Window in, columns gathered, product, result out."""
+    size, height = p.dtype.itemsize, p.group_outputs * prod(cut.rows)
+    sizes = (p.groups, p.batch, *cut.cells)
+    jobs = _jobs(sizes, cut.lengths)
+    gathered = prod(sizes) * p.group_inputs * prod(patch_size(p, cut.rows))
+    stride = 4 if p.stride[-1] > 1 else 1
+    moved = host.memory * size * (jobs * _window(p, cut.rows, cut.lengths) + 2 * prod(p.out_shape))
+    products = gathered * (size * (host.copy * stride + host.pack) + height * host.product[p.dtype.char])
+    return jobs * host.job + moved + products

@@ -1,4 +1,4 @@
-"""What the direct methods share: pieces of the output, and the piece of the input that each one reads."""
+"""What the direct methods share: the output in blocks, and a worker's private copy of what one block reads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from itertools import product
 from math import prod
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
+from fftconv.core.cost_direct import patch_size
 from fftconv.core.problem import ConvProblem, Ints
 
 Span = tuple[int, int]
@@ -23,27 +25,6 @@ def boxes(sizes: Ints, lengths: Ints) -> Iterator[tuple[Span, ...]]:
     return product(*axes)
 
 
-def window(x: np.ndarray, spans: Sequence[Span], dtype: np.dtype) -> np.ndarray:
-    """``x[..., begin:end, ...]`` over its last axes in `dtype`, zeros outside; a view where one will do."""
-    sizes = x.shape[x.ndim - len(spans) :]
-    inner = tuple(slice(max(a, 0), max(0, min(b, n))) for (a, b), n in zip(spans, sizes, strict=True))
-    part = x[(..., *inner)]
-    if all(a >= 0 and b <= n for (a, b), n in zip(spans, sizes, strict=True)):
-        return part.astype(dtype, copy=False)
-    found = np.zeros(x.shape[: x.ndim - len(spans)] + tuple(b - a for a, b in spans), dtype)
-    if part.size:
-        found[(..., *(slice(s.start - a, s.stop - a) for s, (a, _) in zip(inner, spans, strict=True)))] = part
-    return found
-
-
-def read_spans(p: ConvProblem, box: Sequence[Span]) -> list[Span]:
-    """Per spatial axis, the samples that outputs ``begin..end - 1`` read."""
-    return [
-        (a * s - lo, (b - 1) * s - lo + (k - 1) * d + 1)
-        for (a, b), s, (lo, _), k, d in zip(box, p.stride, p.pads, p.kernel_size, p.rhs_dilation, strict=True)
-    ]
-
-
 def correlation_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
     """`w` in the result's dtype, turned round where the problem is a convolution."""
     if p.flip:
@@ -51,16 +32,83 @@ def correlation_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
     return w.astype(p.dtype, copy=False)
 
 
+def by_group(p: ConvProblem, x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views (N, G, I, *S) and (N, G, O, *M)."""
+    return (
+        x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size),
+        out.reshape(p.batch, p.groups, p.group_outputs, *p.output_size),
+    )
+
+
+class Desk:
+    """Where a worker lays out the input of one block: `columns` shows it as each output cell meets it.
+
+    A block has `extent` (groups, batch, *cells); a cell is `rows` neighbouring outputs per spatial axis. The view
+    `columns` is (G, I, *patch, N, *cells), so that ``columns[:, :, *tap]`` is what that tap meets at every cell.
+    """
+
+    def __init__(self, p: ConvProblem, rows: Ints, extent: Ints, scratch: Scratch) -> None:
+        groups, batch, *cells = extent
+        self.scratch = scratch
+        self.reads = [
+            (r * s, lo, (c * r - 1) * s + (k - 1) * d + 1)
+            for c, r, s, (lo, _), k, d in zip(
+                cells, rows, p.stride, p.pads, p.kernel_size, p.rhs_dilation, strict=True
+            )
+        ]
+        shape = (batch, groups, p.group_inputs, *(length for _, _, length in self.reads))
+        self.window = scratch.take("window", shape, p.dtype)
+        per_batch, per_group, per_channel, *steps = self.window.strides
+        self.columns = as_strided(
+            self.window,
+            (groups, p.group_inputs, *patch_size(p, rows), *extent[1:]),
+            (
+                per_group,
+                per_channel,
+                *(step * d for step, d in zip(steps, p.rhs_dilation, strict=True)),
+                per_batch,
+                *(step * r * s for step, r, s in zip(steps, rows, p.stride, strict=True)),
+            ),
+        )
+
+    def load(self, x: np.ndarray, box: Sequence[Span]) -> None:
+        """Copy what `box` reads of `x` (N, G, I, *S), zeros where it reaches outside."""
+        (g0, g1), (n0, n1), *cells = box
+        source, target, inside = [], [], True
+        for (a, _), (step, lo, length), n in zip(cells, self.reads, x.shape[3:], strict=True):
+            first = a * step - lo
+            begin, end = max(first, 0), max(0, min(first + length, n))
+            inside = inside and end - begin == length
+            source.append(slice(begin, end))
+            target.append(slice(begin - first, end - first))
+        if inside:
+            self.window[...] = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
+            return
+        self.window[...] = 0
+        if all(s.stop > s.start for s in source):
+            part = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
+            self.window[(slice(None), slice(None), slice(None), *target)] = part
+
+
 class Scratch(threading.local):
-    """Arrays that a worker keeps from one job to the next, by name."""
+    """A worker's arrays, kept from one job to the next."""
 
     def __init__(self) -> None:
         self.kept: dict[str, np.ndarray] = {}
+        self.desks: dict[Ints, Desk] = {}
 
     def take(self, name: str, shape: Ints, dtype: np.dtype) -> np.ndarray:
-        """An array of arbitrary content; the last one of that name is given up."""
+        """An array of arbitrary content, in the memory of the last one of that name."""
         size = prod(shape)
         flat = self.kept.get(name)
         if flat is None or flat.size < size:
             flat = self.kept[name] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
+
+    def desk(self, p: ConvProblem, rows: Ints, box: Sequence[Span]) -> Desk:
+        """The desk for blocks as large as `box`."""
+        extent = tuple(b - a for a, b in box)
+        found = self.desks.get(extent)
+        if found is None:
+            found = self.desks[extent] = Desk(p, rows, extent, self)
+        return found

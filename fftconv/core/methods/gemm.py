@@ -17,11 +17,10 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.cost_direct import patches
+from fftconv.core.cost_direct import patch_size, patches
 from fftconv.core.methods import blas
-from fftconv.core.methods.blocks import Scratch, Span, boxes, correlation_kernel, read_spans, window
+from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.workers import for_each
@@ -31,31 +30,26 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     p = plan.problem
     layout = patches(p, plan.method)
     matrix = banded(p, layout.rows, w)
-    inputs = x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size)
-    outputs = out.reshape(p.batch, p.groups, p.group_outputs, *p.output_size)
+    inputs, outputs = by_group(p, x, out)
     scratch = Scratch()
 
     def work(box: tuple[Span, ...]) -> None:
-        (g0, g1), batch, *cells = box
-        xs = window(inputs[slice(*batch), g0:g1], read_cells(p, layout.rows, cells), p.dtype)
-        y = multiply(matrix[g0:g1], columns(p, layout.rows, xs, cells), layout.channels, scratch)
-        store(y, layout.rows, cells, outputs[slice(*batch), g0:g1])
+        desk = scratch.desk(p, layout.rows, box)
+        desk.load(inputs, box)
+        groups, batch, *cells = box
+        y = multiply(matrix[slice(*groups)], desk.columns, layout.channels, scratch)
+        store(y, layout.rows, cells, outputs[slice(*batch), slice(*groups)])
 
     # what overflows is in the result to be seen
     with np.errstate(all="ignore"), blas.one_thread():
         for_each(boxes((p.groups, p.batch, *layout.cells), layout.lengths), work, plan.workers)
 
 
-def spread(p: ConvProblem, rows: Ints) -> Ints:
-    """Per spatial axis, the entries of one patch, from which `rows` outputs come."""
-    return tuple((r - 1) * s + k for r, s, k in zip(rows, p.stride, p.kernel_size, strict=True))
-
-
 def banded(p: ConvProblem, rows: Ints, w: np.ndarray) -> np.ndarray:
     """The kernel as (G, O x R, I, patch)."""
     kernel = correlation_kernel(p, w)
     kernel = kernel.reshape(p.groups, p.group_outputs, p.group_inputs, *p.kernel_size)
-    height, patch = prod(rows), spread(p, rows)
+    height, patch = prod(rows), patch_size(p, rows)
     found = np.zeros((p.groups, p.group_outputs, height, p.group_inputs, *patch), p.dtype)
     for i, row in enumerate(np.ndindex(rows)):
         taps = (slice(r * s, r * s + k) for r, s, k in zip(row, p.stride, p.kernel_size, strict=True))
@@ -63,35 +57,13 @@ def banded(p: ConvProblem, rows: Ints, w: np.ndarray) -> np.ndarray:
     return found.reshape(p.groups, p.group_outputs * height, p.group_inputs, prod(patch))
 
 
-def read_cells(p: ConvProblem, rows: Ints, cells: list[Span]) -> list[Span]:
-    """Per spatial axis, the samples that cells ``begin..end - 1`` of `rows` outputs each read."""
-    return read_spans(p, [(a * r, b * r) for (a, b), r in zip(cells, rows, strict=True)])
-
-
-def columns(p: ConvProblem, rows: Ints, xs: np.ndarray, cells: list[Span]) -> np.ndarray:
-    """View of a window (N, G, I, *W) as (G, I, *patch, N, *cells): one patch for every cell."""
-    batch, group, channel, *steps = xs.strides
-    return as_strided(
-        xs,
-        (*xs.shape[1:3], *spread(p, rows), xs.shape[0], *(b - a for a, b in cells)),
-        (
-            group,
-            channel,
-            *(step * d for step, d in zip(steps, p.rhs_dilation, strict=True)),
-            batch,
-            *(step * r * s for step, r, s in zip(steps, rows, p.stride, strict=True)),
-        ),
-        writeable=False,
-    )
-
-
-def multiply(matrix: np.ndarray, patches: np.ndarray, channels: int, scratch: Scratch) -> np.ndarray:
+def multiply(matrix: np.ndarray, columns: np.ndarray, channels: int, scratch: Scratch) -> np.ndarray:
     """[O R x I patch] * [I patch x N cells] per group, `channels` of the I at a time: (G, O R, N, *cells)."""
     groups, height, inputs, _ = matrix.shape
-    cells = patches.shape[2 + (patches.ndim - 3) // 2 :]
+    cells = columns.shape[2 + (columns.ndim - 3) // 2 :]
     y = scratch.take("y", (groups, height, prod(cells)), matrix.dtype)
     for first in range(0, inputs, channels):
-        part = patches[:, first : first + channels]
+        part = columns[:, first : first + channels]
         gathered = scratch.take("columns", part.shape, matrix.dtype)
         gathered[...] = part
         left = matrix[:, :, first : first + channels].reshape(groups, height, -1)

@@ -37,9 +37,7 @@ def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np
     """Views of `x` and `out` with `axis` last and every other axis matched; unmatched outputs become 0."""
     source: list[slice] = [slice(None)] * 2
     target: list[slice] = [slice(None)] * 2
-    for i, (n, m, s, (lo, _)) in enumerate(
-        zip(p.input_size, p.output_size, p.stride, p.pads, strict=True)
-    ):
+    for i, (n, m, s, (lo, _)) in enumerate(zip(p.input_size, p.output_size, p.stride, p.pads, strict=True)):
         if i == axis:
             source.append(slice(None))
             target.append(slice(None))
@@ -47,7 +45,9 @@ def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np
         # outputs begin..end read sample y*s - lo, inside [0, n)
         begin = min(m, max(0, -(-lo // s)))
         end = max(begin, min(m, (n - 1 + lo) // s + 1))
-        source.append(slice(begin * s - lo, max(0, (end - 1) * s - lo + 1) if end > begin else begin * s - lo, s))
+        source.append(
+            slice(begin * s - lo, max(0, (end - 1) * s - lo + 1) if end > begin else begin * s - lo, s)
+        )
         target.append(slice(begin, end))
         if begin > 0 or end < m:
             out[...] = 0
