@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from pathlib import Path
 
 
 @cache
@@ -22,7 +21,8 @@ def processor() -> str:
 def _linux_model() -> str:
     """Model name with family, model and stepping: a virtual machine's name alone says little."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            text = file.read()
     except OSError:
         return ""
     facts: dict[str, str] = {}
