@@ -148,13 +148,18 @@ def explain(source: str, kernel: str, mode: str, dtype: str, axes: str | None, w
 
     Either may also be a shape: fftconv explain 4096x4096 101x101
     """
-    recording = shaped(source, dtype) or files.read(Path(source))
+    shape = shaped(source, dtype)
+    recording = shape or files.read(Path(source))
     along = parse_axes(axes, recording)
     given = shaped(kernel, recording.data.dtype.name)
     weights = given.data if given else read_kernel(kernel, recording, along)
     check_kernel_axes(weights, recording, along)
     placed = smoothing.place(weights, recording.data.ndim, along)
-    click.echo(str(fftconv.explain(recording.data, placed, mode, axes=along, workers=workers)))
+    if shape:
+        plan = fftconv.explain(shape.data.shape, placed.shape, mode, axes=along, workers=workers, dtype=dtype)
+    else:
+        plan = fftconv.explain(recording.data, placed, mode, axes=along, workers=workers)
+    click.echo(str(plan))
 
 
 @cli.command()
