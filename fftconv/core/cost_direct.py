@@ -91,11 +91,10 @@ def fits(form: str, p: ConvProblem) -> bool:
     if p.ndim == 0 or any(k == 0 for k in p.kernel_size):
         return False
     if form == "lines":
-        along = [k > 1 for k in p.kernel_size]
-        dense = all(
-            s == d == 1 for s, d, k in zip(p.stride, p.rhs_dilation, p.kernel_size, strict=True) if k > 1
-        )
-        return sum(along) <= 1 and dense and p.group_inputs == p.group_outputs == 1
+        axis = line_axis(p)
+        dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
+        extends = sum(k > 1 for k in p.kernel_size)
+        return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
     return p.dtype.char in "fdFD" and (form == "gemm" or bool(bands(p)))
 
 
