@@ -6,7 +6,7 @@ Correctness decides who is eligible, cost decides among the eligible.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 
 from fftconv.core.cost import BUILT_IN
@@ -45,7 +45,9 @@ def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> 
     if request.method is not None:
         chosen = next(c for c in candidates if c.method == request.method)
         if not chosen.eligible:
-            raise ValueError(f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}")
+            raise ValueError(
+                f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}"
+            )
     else:
         chosen = min((c for c in candidates if c.eligible), key=lambda c: c.seconds)
     return ConvPlan(problem, chosen, candidates, engine)
@@ -57,9 +59,14 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
-    if p.is_dense or (method == "direct" and all(b == 1 for b in p.lhs_dilation)):
-        return _DENSE[method](p, request, workers)
-    return _by_phases(method, p, request, workers)
+    whole = p.is_dense or (method == "direct" and all(b == 1 for b in p.lhs_dilation))
+    found = (_DENSE[method] if whole else partial(_by_phases, method))(p, request, workers)
+    # the direct sum needs next to nothing and is what remains under any bound
+    if method != "direct" and 0 < request.max_memory < found.scratch:
+        return Candidate(
+            method, reason=f"it needs {found.scratch} bytes of scratch, the bound is {request.max_memory}"
+        )
+    return found
 
 
 def _out(method: str, p: ConvProblem, request: Request) -> str:

@@ -124,15 +124,19 @@ def _weigh(p: ConvProblem, tiling: Tiling, workers: int, method: str, host: Host
 
 
 def _scratch(layout: TileLayout, workers: int) -> int:
-    """Bytes beyond input and output: signals and spectra per worker, and the kernel's spectra."""
-    p = layout.problem
-    held = layout.tiling.batch * layout.tiling.blocks
+    """Bytes beyond input and output: per worker signals and spectra, and the samples of blocks at an edge; the
+    kernel's spectra, and the transform that made them."""
+    p, tiling, run = layout.problem, layout.tiling, layout.run_axis
+    held = tiling.batch * tiling.blocks
     bins = prod(layout.spectrum_size)
     spectrum_bytes = bins * (layout.dtype.itemsize if layout.dtype.kind == "c" else 2 * layout.dtype.itemsize)
     signal_bytes = prod(layout.tile_size) * layout.dtype.itemsize
     pointwise = p.group_inputs == p.group_outputs == 1
     channels = p.in_channels if pointwise else p.in_channels + p.out_channels
-    kernels = p.out_channels * p.group_inputs * spectrum_bytes // prod(
-        t for a, t in enumerate(layout.tile_size) if a not in layout.axes
-    )
-    return workers * held * channels * (signal_bytes + spectrum_bytes) + kernels
+    rows = prod(t for a, t in enumerate(layout.tile_size) if a not in layout.axes)
+    kernels = (p.out_channels * p.group_inputs * spectrum_bytes + signal_bytes + spectrum_bytes) // rows
+    edge = 0
+    if tiling.blocks > 1:
+        reach = (tiling.blocks - 1) * tiling.step[run] * p.stride[run] + tiling.nfft[run]
+        edge = tiling.batch * p.in_channels * signal_bytes * reach // tiling.nfft[run]
+    return workers * (held * channels * (signal_bytes + spectrum_bytes) + edge) + kernels

@@ -126,6 +126,8 @@ def gather(layout: TileLayout, tile: Tile, x: np.ndarray, signal: np.ndarray) ->
     x = x[tile.batch[0] : tile.batch[1]]
     window = _window(layout, tile)
     target = signal[(slice(0, len(x)), ..., *(slice(0, count) for _, count, _ in window))]
+    if target.shape != signal.shape:
+        signal[...] = 0  # rows that hold nothing are transformed too, and must not overflow
     blocks, a = layout.tiling.blocks, layout.run_axis
     if blocks == 1:
         _fill(x, window, target[:, :, 0])
@@ -174,7 +176,7 @@ def _fill(x: np.ndarray, window: Window, target: np.ndarray) -> None:
 
 def scatter(layout: TileLayout, tile: Tile, y: np.ndarray, out: np.ndarray) -> None:
     """Write the outputs of one job, every stride-th dense one, into `out`."""
-    p, a = layout.problem, layout.run_axis
+    a = layout.run_axis
     out = out[(slice(*tile.batch), ..., *map(slice, tile.start, tile.stop))]
     y = y[: len(out)]
     if layout.tiling.blocks == 1:
