@@ -58,7 +58,10 @@ def test_bad_calls_raise_what_the_library_raises(library: str, function: str) ->
 def test_values_by_forced_methods(library: str, function: str, method: str) -> None:
     pools = golden.read(library)[1]
     wrong, answered = {}, 0
-    for case in (c for c in cases(library, function) if not c.fails):
+    recorded = [c for c in cases(library, function) if not c.fails]
+    if method != "direct":  # a transform that is forced upon a NaN spreads it over its tile
+        recorded = [c for c in recorded if "nonfinite" not in c.tags]
+    for case in recorded:
         try:
             got = call(library, case, method=method)
         except ValueError as refusal:
