@@ -142,8 +142,11 @@ _DTYPES = st.one_of(
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> ConvProblem:
-    """Any problem, kept small enough for the naive sum: every field varies, empty axes and channels included."""
+def problems(draw: st.DrawFn, rows: bool = False) -> ConvProblem:
+    """Any problem, kept small enough for the naive sum: every field varies, empty axes and channels included.
+
+    With `rows` the kernel extends along one axis at most, one channel to each output, stride 1 along that axis.
+    """
     ndim = draw(st.integers(1, 3))
     top = {1: 60, 2: 12, 3: 6}[ndim]
 
@@ -162,10 +165,21 @@ def problems(draw: st.DrawFn) -> ConvProblem:
             groups=groups,
         ),
     )
-    return replace(
+    found = replace(
         plain,
         stride=per_axis(st.integers(1, 4)),
         lhs_dilation=per_axis(st.sampled_from((1, 1, 2, 3))),
         rhs_dilation=per_axis(st.sampled_from((1, 1, 2, 3, 4))),
         flip=draw(st.booleans()),
+    )
+    if not rows:
+        return found
+    along = draw(st.integers(0, ndim - 1))
+    return replace(
+        found,
+        in_channels=groups,
+        out_channels=groups,
+        kernel_size=tuple(k if a == along else 1 for a, k in enumerate(found.kernel_size)),
+        stride=tuple(1 if a == along else s for a, s in enumerate(found.stride)),
+        rhs_dilation=(1,) * ndim,
     )

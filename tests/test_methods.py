@@ -10,12 +10,25 @@ import numpy as np
 import oracle
 import pytest
 from conftest import run_plan
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from problems import EXTRAS, FLOATS, INTEGERS, MIXED, PLAIN, Extras, arrays, awkward, problem, problems
+from problems import (
+    EXTRAS,
+    FLOATS,
+    INTEGERS,
+    MIXED,
+    PLAIN,
+    Extras,
+    arrays,
+    awkward,
+    poison,
+    problem,
+    problems,
+)
 
-from fftconv.core import planner
+from fftconv.core import cost_direct, planner
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.methods import gemm, lines, taps
 from fftconv.core.plan import Candidate, ConvPlan, Request, Tiling
 from fftconv.core.problem import ConvProblem
 from fftconv.core.run import run
@@ -257,6 +270,29 @@ def test_tiles_of_any_shape(poisoned, plan):
     x, w = arrays(plan.problem)
     oracle.assert_close(plan.problem, run_plan(plan, x, w), x, w)
     assert poisoned["transforms"] >= 2
+
+
+@pytest.mark.parametrize("form", ("taps", "lines", "gemm", "band"))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), workers=st.integers(1, 3))
+def test_every_form_of_the_direct_sum(poisoned, form, data, workers):
+    """Each wherever it fits, also where another would be faster."""
+    p = data.draw(problems(form == "lines"))
+    p = replace(
+        p, lhs_dilation=(1,) * p.ndim, batch=max(p.batch, 1), out_channels=max(p.out_channels, p.groups)
+    )
+    if form in ("gemm", "band"):
+        dtype = np.dtype(data.draw(st.sampled_from("fdFD")))
+        p = replace(p, x_dtype=dtype, w_dtype=dtype, dtype=dtype)
+    trimmed = trim(p)
+    p = p if trimmed is None else trimmed.problem
+    assume(min((*p.x_shape, *p.w_shape, *p.out_shape)) > 0 and cost_direct.fits(form, p))
+    x, w = arrays(p)
+    chosen = Candidate(form, workers=workers)
+    plan = ConvPlan(p, chosen, (chosen,), "")
+    out = poison(p.out_shape, p.dtype)
+    {"taps": taps, "lines": lines, "gemm": gemm, "band": gemm}[form].execute(plan, x, w, out)
+    oracle.assert_close(p, out, x, w)
 
 
 def test_the_two_oracles_agree():
