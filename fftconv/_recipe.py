@@ -17,7 +17,7 @@ from fftconv._broadcast import Array, Axis, Layout, Window, lay_out
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import Ints
-from fftconv.core.run import plan_for, run
+from fftconv.core.run import Runner, plan_for
 
 DType = np.dtype
 Operand = tuple[Ints, DType]
@@ -75,7 +75,8 @@ class Recipe:
         Of the result.
     layout : Layout or None
         How the arrays become a problem; None where the sums are empty.
-    request : Request
+    run : Runner or None
+        What computes that problem.
     native : bool
         False where an operand has to be brought to native byte order first.
     """
@@ -83,7 +84,7 @@ class Recipe:
     shape: Ints
     dtype: DType
     layout: Layout | None
-    request: Request
+    run: Runner | None
     native: bool
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
@@ -93,18 +94,17 @@ class Recipe:
         elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):
             out[...] = self(in1, in2)
             return out
-        if self.layout is None:
+        if self.layout is None or self.run is None:
             out[...] = 0
         else:
-            self._compute(self.layout, in1, in2, out)
+            self._compute(self.layout, self.run, (in1, in2), out)
         return out
 
-    def _compute(self, layout: Layout, in1: Array, in2: Array, out: Array) -> None:
-        if not self.native:
-            in1, in2 = native(in1), native(in2)
+    def _compute(self, layout: Layout, run: Runner, operands: tuple[Array, Array], out: Array) -> None:
+        in1, in2 = operands if self.native else map(native, operands)
         x, w = layout.operands(in1, in2)
         y = layout.out.of(out)
-        run(layout.problem, x, w, y, self.request)
+        run(x, w, y)
         if layout.conj_out:
             np.conjugate(y, out=y)
         if layout.merges and not np.may_share_memory(y, out):
@@ -112,13 +112,13 @@ class Recipe:
 
     def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
         """How the machine computes this call; for integers that may depend on the values."""
-        if self.layout is None:
+        if self.layout is None or self.run is None:
             raise ValueError(
                 f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
             )
         if arrays is None:
-            return plan_conv(self.layout.problem, self.request)
-        return plan_for(self.layout.problem, *self.layout.operands(*map(native, arrays)), self.request)
+            return plan_conv(self.run.problem, self.run.request)
+        return plan_for(self.run.problem, *self.layout.operands(*map(native, arrays)), self.run.request)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,8 @@ def recipe_for(
     if 0 not in result and all(a.n and a.k for a in axes):
         d1, d2 = (d.newbyteorder("=") for d in dtypes)
         layout = lay_out(axes, (len(shapes[0]), len(shapes[1])), (d1, d2, dtype), door.correlate)
-    return Recipe(result, dtype, layout, options.request, all(d.isnative for d in dtypes))
+    run = Runner(layout.problem, options.request) if layout else None
+    return Recipe(result, dtype, layout, run, all(d.isnative for d in dtypes))
 
 
 def _check_mode(door: Door, mode: str) -> None:

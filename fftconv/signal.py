@@ -296,7 +296,8 @@ def _planar(door: Door, operands: tuple[Any, Any], mode: str, boundary: str, fil
     if not isinstance(boundary, str) or boundary not in _EXTENSIONS:
         raise ValueError(f"boundary must be one of {', '.join(map(repr, _EXTENSIONS))}; got {boundary!r}")
     fill = _fill_value(fillvalue, plain.dtype) if _EXTENSIONS[boundary] == "constant" else None
-    if mode == "valid" or 0 in (*a.shape, *b.shape) or fill == 0:
+    nothing_there = 0 in plain.shape or 0 in b.shape or (0 in a.shape and fill is None)
+    if mode == "valid" or fill == 0 or nothing_there:
         return plain(a, b)
     pads = [_reach(door.windows[mode](n, k), n, k) for n, k in zip(a.shape, b.shape, strict=True)]
     extra: dict[str, Any] = {} if fill is None else {"constant_values": fill}

@@ -294,6 +294,12 @@ def test_planar_empty_sums_are_zeros(shapes, mode):
     assert got.shape == tuple(n) and not got.any()
 
 
+def test_planar_fill_around_no_samples():
+    image, kernel = np.ones((1, 0)), np.arange(32.0).reshape(4, 8)
+    want = sps.convolve2d(image, kernel, "full", "fill", 2)
+    np.testing.assert_allclose(signal.convolve2d(image, kernel, "full", "fill", 2), want)
+
+
 @pytest.mark.parametrize(
     "fill, dtype, want", [(1.5, "i8", 1), (254.9, "u1", 254), ([2], "f4", 2), (True, "f8", 1), (1j, "D", 1j)]
 )

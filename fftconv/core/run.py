@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
+from typing import NamedTuple
 
 import numpy as np
 
+from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import rounding_recovers
-from fftconv.core.methods import executor
+from fftconv.core.methods import Executor, executor
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem
-from fftconv.core.trim import trim
+from fftconv.core.trim import Trimmed, trim
+from fftconv.core.workers import worker_limit
 
 AUTO = Request()
 
@@ -49,3 +53,53 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
     if problem.dtype.kind in "iu" and plan.method != "direct" and request.fft_exact is None:
         return plan_conv(problem, replace(request, fft_exact=rounding_recovers(plan, x, w)))
     return plan
+
+
+class Runner:
+    """`run` of one problem any number of times: trimmed and planned once, for as long as the options stay.
+
+    For short arrays, looking up a plan costs as much as the sums. Where values have a say, or the result is
+    computed in another dtype, every call goes through `run`.
+    """
+
+    def __init__(self, problem: ConvProblem, request: Request = AUTO) -> None:
+        self.problem = problem
+        self.request = request
+        self._lasts = (
+            problem.dtype.kind not in "iu" and problem.dtype != np.float16 and 0 not in problem.out_shape
+        )
+        self._settled: _Settled | None = None
+
+    def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        if not self._lasts:
+            run(self.problem, x, w, out, self.request)
+            return
+        config, workers = get_config(), worker_limit(self.request.workers)
+        settled = self._settled
+        if settled is None or settled.config is not config or settled.workers != workers:
+            # replaced as a whole, so that another thread sees the old one or the new one
+            settled = self._settled = self._settle(config, workers)
+        if settled.trimmed is not None:
+            x, w = settled.trimmed.views(x, w)
+        settled.execute(settled.plan, x, w, out)
+
+    def _settle(self, config: Config, workers: int) -> _Settled:
+        trimmed = trim(self.problem)
+        problem = self.problem if trimmed is None else trimmed.problem
+        plan = plan_conv(problem, self.request)
+        empty = 0 in (prod(problem.x_shape), prod(problem.w_shape))
+        return _Settled(config, workers, trimmed, plan, _zeros if empty else executor(plan))
+
+
+class _Settled(NamedTuple):
+    """What a `Runner` has settled, and the options it was settled under."""
+
+    config: Config
+    workers: int
+    trimmed: Trimmed | None
+    plan: ConvPlan
+    execute: Executor
+
+
+def _zeros(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    out[...] = 0
