@@ -96,6 +96,21 @@ def test_measured_plans_do_not_change_the_bits_of_default_ones(fresh: None) -> N
     assert b"codelet" in planner.export_wisdom()[0]
 
 
+def test_default_bits_do_not_depend_on_what_was_planned_before(fresh: None) -> None:
+    """FFTW reuses what it knows of smaller transforms; under ESTIMATE that must not show."""
+    specs = [FFTSpec((n,), (0,), F8) for n in (60, 96, 100, 144, 360, 777, 1000)]
+    specs += [FFTSpec((n, n + 4), (0, 1), F8) for n in (16, 60, 96, 100, 144)]
+    alone = {}
+    for spec in specs:
+        planner.forget_wisdom()
+        alone[spec] = spectrum_bits(spec)
+    for seed in range(3):
+        planner.forget_wisdom()
+        FFTWEngine.cache.clear()
+        for i in np.random.default_rng(seed).permutation(len(specs)):
+            assert spectrum_bits(specs[i]) == alone[specs[i]]
+
+
 def test_each_direction_is_planned_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     directions = []
     plan = Planner.plan
