@@ -18,59 +18,68 @@ from fftconv.core.problem import Ints
 
 @dataclass(frozen=True)
 class HostProfile:
-    """Fitted coefficients of one host.
+    """Fitted coefficients of one host; times in nanoseconds unless they say seconds.
 
     Attributes
     ----------
     rows : dict
-        Per dtype character, nanoseconds per point for a forward and a backward transform along a contiguous
-        axis, at ``log2(nfft)`` = 5, 6, ... 20.
+        Per dtype character, per point: a forward and a backward transform along a contiguous axis, at
+        ``log2(nfft)`` = 5, 6, ... 20.
     columns : dict
-        Per dtype character, the same along another axis, at log2 of the tile's KiB = 2, 4, ... 16.
-    odd_radix : float
-        Factor on columns whose length is no power of two.
+        Per dtype character, per point: what another axis adds, at ``log2(nfft)`` = 5, 6, ... 10.
+    spill : dict
+        Per dtype character, per point and column axis: what a tile adds that outgrows the cache, at 1, 2, 4,
+        ... 32 MiB.
+    odd_rows, odd_columns : float
+        Factors where a length is no power of two.
     strided_rows : float
         Factor on rows whose axis is not the contiguous one.
     copy : float
-        Nanoseconds per byte gathered or scattered.
+        Per byte gathered or scattered.
     multiply : dict
-        Nanoseconds per complex bin by spectrum dtype.
+        Per complex bin, by dtype character of the spectrum.
+    direct : float
+        Per multiply-add of the direct sum.
     job : float
         Seconds of interpreter time per job.
     thread : float
         Seconds to wake the other workers and to meet again.
-    direct : float
-        Nanoseconds per multiply-add of the direct sum.
     call : float
         Seconds of interpreter time of any call.
     """
 
-    rows: dict[str, tuple[float, ...]] = field(
-        default_factory=lambda: {
-            "f": (1.5, 1.9, 2.4, 2.5, 2.9, 3.0, 3.1, 2.9, 2.9, 3.1, 4.1, 4.4, 4.8, 5.0, 6.2, 7.5),
-            "d": (1.5, 1.9, 2.5, 2.7, 2.7, 2.1, 2.1, 2.4, 3.7, 5.0, 5.2, 5.5, 7.2, 10.0, 12.0, 13.5),
-            "F": (1.1, 1.3, 2.2, 2.2, 2.2, 2.4, 2.6, 2.8, 5.0, 6.5, 6.8, 7.0, 8.0, 15.5, 21.0, 27.0),
-            "D": (1.4, 1.7, 2.6, 3.7, 4.0, 4.4, 5.6, 6.5, 10.8, 12.3, 12.8, 14.0, 17.0, 24.0, 25.0, 26.0),
-        }
-    )
-    columns: dict[str, tuple[float, ...]] = field(
-        default_factory=lambda: {
-            "f": (0.9, 0.9, 1.0, 1.1, 1.4, 1.7, 4.0, 7.0),
-            "d": (0.9, 0.9, 0.9, 1.2, 1.8, 2.5, 8.0, 11.0),
-            "F": (1.2, 1.2, 1.2, 3.0, 20.0, 45.0, 60.0, 70.0),
-            "D": (2.0, 2.5, 3.0, 5.0, 60.0, 80.0, 80.0, 80.0),
-        }
-    )
-    odd_radix: float = 2.0
+    rows: dict[str, tuple[float, ...]] = field(default_factory=lambda: _ROWS)
+    columns: dict[str, tuple[float, ...]] = field(default_factory=lambda: _COLUMNS)
+    spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
+    odd_rows: float = 1.15
+    odd_columns: float = 2.2
     strided_rows: float = 2.5
     copy: float = 0.08
-    multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.6, "D": 1.0, "G": 8.0})
-    job: float = 22e-6
-    thread: float = 60e-6
+    multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.6, "D": 0.9, "G": 8.0})
     direct: float = 0.35
+    job: float = 16e-6
+    thread: float = 60e-6
     call: float = 3e-6
 
 
+_ROWS = {
+    "f": (1.5, 1.9, 2.4, 2.5, 2.9, 3.0, 3.1, 2.9, 2.9, 3.1, 4.1, 4.4, 4.8, 5.0, 6.2, 7.5),
+    "d": (1.5, 1.9, 2.5, 2.7, 2.7, 2.1, 2.1, 2.4, 3.7, 5.0, 5.2, 5.5, 7.2, 10.0, 12.0, 13.5),
+    "F": (1.1, 1.3, 2.2, 2.2, 2.2, 2.4, 2.6, 2.8, 5.0, 6.5, 6.8, 7.0, 8.0, 15.5, 21.0, 27.0),
+    "D": (1.4, 1.7, 2.6, 3.7, 4.0, 4.4, 5.6, 6.5, 10.8, 12.3, 12.8, 14.0, 17.0, 24.0, 25.0, 26.0),
+}
+_COLUMNS = {
+    "f": (0.9, 1.0, 0.9, 1.7, 1.9, 3.0),
+    "d": (0.9, 1.0, 0.8, 2.0, 2.2, 3.0),
+    "F": (1.0, 1.1, 0.8, 3.2, 4.2, 6.0),
+    "D": (1.2, 1.4, 1.2, 4.3, 5.0, 7.0),
+}
+_SPILL = {
+    "f": (0.0, 0.0, 0.2, 0.5, 1.5, 2.5),
+    "d": (0.0, 0.1, 0.3, 0.5, 2.0, 3.0),
+    "F": (0.0, 0.4, 1.2, 2.5, 4.0, 6.0),
+    "D": (0.0, 0.6, 1.8, 4.0, 6.0, 8.0),
+}
 BUILT_IN = HostProfile()
 _LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
 
@@ -90,12 +99,15 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     char, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
     *others, last = axes
     rows = interpolate(host.rows[char], log2(shape[last]) - 5)
+    if shape[last] & (shape[last] - 1):
+        rows *= host.odd_rows
     inner = prod(shape[last + 1 :])
     if inner > 1:
         rows *= host.strided_rows
-    one = prod(shape[a] for a in axes) * inner * dtype.itemsize
+    tile = prod(shape[a] for a in axes) * inner * dtype.itemsize
+    spill = interpolate(host.spill[char], log2(tile / 2**20)) if tile > 2**20 else 0.0
     per_point = rows
     for a in others:
-        column = interpolate(host.columns[char], (log2(max(one, 1024) / 1024) - 2) / 2)
-        per_point += column * (1.0 if shape[a] & (shape[a] - 1) == 0 else host.odd_radix)
+        column = interpolate(host.columns[char], log2(shape[a]) - 5)
+        per_point += spill + column * (host.odd_columns if shape[a] & (shape[a] - 1) else 1.0)
     return prod(shape) * per_point * factor * 1e-9

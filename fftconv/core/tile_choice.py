@@ -18,8 +18,9 @@ from fftconv.core.tiling import TileLayout, block_step, spectral_dtype, transfor
 
 FastLength = Callable[[int, bool], int]
 
-# Points that one execute should hold: enough to repay the interpreter, few enough to stay in the L2 cache.
-EXECUTE_POINTS = 24576
+# Bytes of signal that one execute should hold: enough to repay the interpreter and the hand-over of its lock
+# between threads, few enough that signal and spectrum stay in the L2 cache.
+EXECUTE_BYTES = 3 * 2**17
 # A carried axis that lies inside the transformed one is taken in runs of at least a cache line.
 INNER_RUN = 16
 
@@ -73,7 +74,8 @@ def _variants(p: ConvProblem, nfft: Ints, workers: int, method: str) -> Iterator
 def _fill_execute(p: ConvProblem, nfft: Ints, workers: int, packed: bool) -> Tiling:
     """How many rows, blocks and batch entries share an execute."""
     axes = transformed_axes(p)
-    room = max(1, EXECUTE_POINTS // (prod(nfft) * p.in_channels * (2 if packed else 1)))
+    bytes_each = prod(nfft) * p.in_channels * spectral_dtype(p).itemsize * (2 if packed else 1)
+    room = max(1, EXECUTE_BYTES // bytes_each)
     step = [1] * p.ndim
     for a in axes:
         m = p.output_size[a]
