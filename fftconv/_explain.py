@@ -55,9 +55,8 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
         options = options_of(**{**shaping, "dtype": None})
         return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
     a, b = as_operand("in1", in1), as_operand("in2", in2)
-    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options_of(**shaping)).plan(
-        (a, b)
-    )
+    options = options_of(**shaping)
+    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options).plan((a, b))
 
 
 def _is_shape(value: Any) -> bool:
