@@ -246,20 +246,35 @@ def grouped(x: np.ndarray, w: np.ndarray, features: int, batches: int) -> np.nda
     return blocks.reshape(n // batches, batches * c, *size)
 
 
-def checked_steps(ndim: int, strides: object, lhs_dilation: object, rhs_dilation: object) -> Steps:
-    """Strides and dilations as checked tuples; None is a dilation of 1."""
-    ones = (1,) * ndim
-    found = Steps(
-        integers("window strides", strides),
-        ones if lhs_dilation is None else integers("lhs_dilation", lhs_dilation),
-        ones if rhs_dilation is None else integers("rhs_dilation", rhs_dilation),
+def forward_steps(ndim: int, strides: object, lhs_dilation: object, rhs_dilation: object) -> Steps:
+    """The steps of a forward convolution."""
+    return Steps(
+        _per_axis("window_strides", strides, ndim, ValueError),
+        _dilation("lhs_dilation", lhs_dilation, ndim),
+        _dilation("rhs_dilation", rhs_dilation, ndim),
     )
-    for name, values in found._asdict().items():
-        if len(values) != ndim:
-            raise ValueError(f"{name} needs one entry per spatial axis, expected {ndim}, got {values}")
-        if min(values, default=1) < 1:
-            error = ValueError if name == "stride" else TypeError
-            raise error(f"{name} must be positive on every axis, got {values}")
+
+
+def transposed_steps(ndim: int, strides: object, rhs_dilation: object) -> Steps:
+    """The steps of a transposed convolution, whose strides spread the input."""
+    return Steps(
+        (1,) * ndim,
+        _per_axis("strides", strides, ndim, TypeError),
+        _dilation("rhs_dilation", rhs_dilation, ndim),
+    )
+
+
+def _dilation(name: str, values: object, ndim: int) -> Ints:
+    return (1,) * ndim if values is None else _per_axis(name, values, ndim, TypeError)
+
+
+def _per_axis(name: str, values: object, ndim: int, error: type[ValueError | TypeError]) -> Ints:
+    """A positive integer per axis; `error` is what jax raises for one that is not positive."""
+    found = integers(name, values)
+    if len(found) != ndim:
+        raise ValueError(f"{name} needs one entry per spatial axis, expected {ndim}, got {found}")
+    if min(found, default=1) < 1:
+        raise error(f"{name} must be positive on every axis, got {found}")
     return found
 
 
@@ -288,9 +303,9 @@ def transposed_geometry(
         rule = _transposed_same if padding == "SAME" else _transposed_valid
         pads = tuple(rule(k, s) for k, s in zip(reach, steps.lhs_dilation, strict=True))
     elif consistent:
+        cuts = _pairs(padding, len(size))
         if not all(isinstance(pair, tuple) for pair in padding):  # type: ignore[attr-defined]
             raise ValueError(f"with use_consistent_padding each pair must be a tuple, got {padding!r}")
-        cuts = _pairs(padding, len(size))
         pads = tuple((k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(reach, cuts, strict=True))
         pads = checked_pairs(pads, size, steps)
     else:
@@ -300,7 +315,7 @@ def transposed_geometry(
 
 def reaches(kernel: Ints, steps: Steps) -> Ints:
     """Lengths of the dilated kernel."""
-    if 0 in kernel:
+    if min(kernel, default=1) < 1:
         raise ValueError(f"the kernel must not be empty along a spatial axis, got {kernel}")
     return tuple(map(dilated_size, kernel, steps.rhs_dilation))
 
@@ -363,18 +378,22 @@ def laid_out(shape: Ints, spec: Ints, dtype: np.dtype) -> tuple[np.ndarray, np.n
 def window_problem(
     lhs: object, filter_shape: object, steps: tuple[object, object, object], how: tuple[object, object]
 ) -> tuple[np.ndarray, ConvProblem, ConvDimensionNumbers]:
-    """The canonical input, the one-hot problem whose output are the patches, and the layout.
+    """The canonical input, the one-hot problem whose output is the patches, and the layout.
 
     `steps` are strides and dilations, `how` padding and dimension numbers.
     """
     a, window = array("lhs", lhs), integers("filter_shape", filter_shape)
     padding, dimension_numbers = how
     layout = checked_layout(a, (1, 1, *window), dimension_numbers)
+    if len(window) != a.ndim - 2:
+        raise TypeError(
+            f"filter_shape needs one length per spatial axis, expected {a.ndim - 2}, got {window}"
+        )
     x = a.transpose(layout.lhs_spec)
     channels, size = x.shape[1], x.shape[2:]
     if channels == 0:
         raise ValueError("patches need at least one channel, got 0")
-    geometry = window_geometry(size, window, checked_steps(len(size), *steps), padding, channels)
+    geometry = window_geometry(size, window, forward_steps(len(size), *steps), padding, channels)
     kernel = np.broadcast_to(np.zeros((), a.dtype), (channels * prod(window), 1, *window))
     return x, problem(x, kernel, geometry, a.dtype), layout
 

@@ -22,11 +22,11 @@ Box = tuple[slice, ...]
 def gather(p: ConvProblem, x: np.ndarray, box: Box, out: np.ndarray) -> None:
     """Write the patches of the outputs in `box` to `out`, shape (N, C, \\*K, \\*box)."""
     out[...] = 0
-    channels = (slice(None), slice(None))
     for tap in product(*map(range, p.kernel_size)):
         pairs = [_tap_slices(p, axis, u, part) for axis, (u, part) in enumerate(zip(tap, box, strict=True))]
-        source, target = (tuple(pair[i] for pair in pairs) for i in (0, 1))
-        out[(*channels, *tap, *target)] = x[(*channels, *source)]
+        source = (..., *(samples for samples, _ in pairs))
+        target = (slice(None), slice(None), *tap, *(outputs for _, outputs in pairs))
+        out[target] = x[source]
 
 
 def _tap_slices(p: ConvProblem, axis: int, u: int, part: slice) -> tuple[slice, slice]:

@@ -183,7 +183,7 @@ def conv_general_dilated(
         features, batches = _lax.group_counts(feature_group_count, batch_group_count)
         given = given._replace(x=_lax.grouped(given.x, given.w, features, batches))
         size, kernel = given.x.shape[2:], given.w.shape[2:]
-        steps = _lax.checked_steps(len(size), window_strides, lhs_dilation, rhs_dilation)
+        steps = _lax.forward_steps(len(size), window_strides, lhs_dilation, rhs_dilation)
         geometry = _lax.window_geometry(size, kernel, steps, padding, features * batches)
         return _lax.correlate(given, geometry, asked)
 
@@ -252,7 +252,7 @@ def conv_transpose(
             given = given._replace(w=np.flip(w, tuple(range(2, ndim))))
         _lax.grouped(given.x, given.w, 1, 1)
         size, kernel = given.x.shape[2:], given.w.shape[2:]
-        steps = _lax.checked_steps(len(size), (1,) * len(size), strides, rhs_dilation)
+        steps = _lax.transposed_steps(len(size), strides, rhs_dilation)
         geometry = _lax.transposed_geometry(size, kernel, steps, padding, use_consistent_padding)
         return _lax.correlate(given, geometry, asked)
 

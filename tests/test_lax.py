@@ -467,8 +467,8 @@ BROKEN = {
         lambda: general(w=W[:, :2], feature_group_count=2, batch_group_count=2),
     ),
     "batch groups and batch": (ValueError, "divide the batch", lambda: general(batch_group_count=3)),
-    "stride 0": (ValueError, "stride must be positive", lambda: general(s=(0,))),
-    "stride -1": (ValueError, "stride must be positive", lambda: general(s=(-1,))),
+    "stride 0": (ValueError, "window_strides must be positive", lambda: general(s=(0,))),
+    "stride -1": (ValueError, "window_strides must be positive", lambda: general(s=(-1,))),
     "too many strides": (ValueError, "one entry per spatial axis", lambda: general(s=(1, 1))),
     "stride without sequence": (TypeError, "sequence of integers", lambda: general(s=1)),
     "broken stride": (TypeError, "sequence of integers", lambda: general(s=(1.5,))),
@@ -539,6 +539,22 @@ BROKEN = {
         "same number of axes",
         lambda: lax.conv_general_dilated_patches(X, (2, 2), (1,), "VALID"),
     ),
+    "patches with too many axes for the layout": (
+        TypeError,
+        "one length per spatial axis",
+        lambda: lax.conv_general_dilated_patches(
+            X,
+            (2, 2),
+            (1,),
+            "VALID",
+            dimension_numbers=lax.ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (0, 1, 2)),
+        ),
+    ),
+    "patches of a negative window": (
+        ValueError,
+        "kernel must not be empty",
+        lambda: lax.conv_general_dilated_patches(X, (-1,), (1,), "VALID"),
+    ),
     "local with other sizes": (
         TypeError,
         "output's spatial sizes",
@@ -567,7 +583,12 @@ BROKEN = {
     "transposed: forward padding": (ValueError, "'SAME', 'VALID' or pairs", lambda: transposed("SAME_LOWER")),
     "transposed: lower case": (ValueError, "'SAME', 'VALID' or pairs", lambda: transposed("same", (1,))),
     "transposed: no padding": (ValueError, "word or a sequence", lambda: transposed(None)),
-    "transposed: stride 0": (TypeError, "positive", lambda: transposed("SAME", (0,))),
+    "transposed: no consistent padding": (
+        ValueError,
+        "word or a sequence",
+        lambda: transposed(None, use_consistent_padding=True),
+    ),
+    "transposed: stride 0": (TypeError, ": strides must be positive", lambda: transposed("SAME", (0,))),
     "transposed: too many strides": (
         ValueError,
         "one entry per spatial axis",
