@@ -24,8 +24,8 @@ def gather(p: ConvProblem, x: np.ndarray, box: Box, out: np.ndarray) -> None:
     out[...] = 0
     for tap in product(*map(range, p.kernel_size)):
         pairs = [_tap_slices(p, axis, u, part) for axis, (u, part) in enumerate(zip(tap, box, strict=True))]
-        source = (..., *(samples for samples, _ in pairs))
-        target = (slice(None), slice(None), *tap, *(outputs for _, outputs in pairs))
+        source = (slice(None), slice(None), *(samples for samples, _ in pairs))
+        target: tuple[int | slice, ...] = (slice(None), slice(None), *tap, *(outputs for _, outputs in pairs))
         out[target] = x[source]
 
 
