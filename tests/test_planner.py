@@ -146,9 +146,13 @@ def test_large_problems_are_tiled_within_the_bound_on_scratch(p):
 @pytest.mark.parametrize(
     "p", (problem((500,), (10,)), problem((20,), (20,)), problem((64, 64), (3, 3))), ids=str
 )
-def test_small_problems_are_summed_directly_on_one_thread(p):
-    plan = plan_conv(p, Request())
-    assert (plan.method, plan.workers) == ("direct", 1)
+def test_small_problems_wake_no_thread(p):
+    assert plan_conv(p, Request(workers=8)).workers == 1
+
+
+@pytest.mark.parametrize("p", (problem((500,), (10,)), problem((20,), (20,))), ids=str)
+def test_the_smallest_problems_are_summed_directly(p):
+    assert plan_conv(p, Request()).method == "direct"
 
 
 @given(p=problems())
