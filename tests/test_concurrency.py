@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import subprocess
 import sys
 import threading
@@ -217,7 +218,7 @@ print(time.time())
         text=True,
         timeout=60,
         cwd=Path(__file__).parent,
-        env={"PYTHONPATH": str(Path(fftconv.__file__).parents[1]), "PATH": ""},
+        env={**os.environ, "PYTHONPATH": str(Path(fftconv.__file__).parents[1])},
         check=True,
     )
     assert time.time() - float(done.stdout) < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_fresh_processes():
             text=True,
             timeout=120,
             cwd=Path(__file__).parent,
-            env={"PYTHONPATH": str(Path(fftconv.__file__).parents[1]), "PYTHONHASHSEED": seed, "PATH": ""},
+            env={**os.environ, "PYTHONPATH": str(Path(fftconv.__file__).parents[1]), "PYTHONHASHSEED": seed},
             check=True,
         )
         assert eval(done.stdout) == here
