@@ -30,12 +30,16 @@ class HostProfile:
     spill : dict
         Per dtype character, per point and column axis: what a tile adds that outgrows the cache, at 1, 2, 4,
         ... 32 MiB.
-    odd_rows, odd_columns : float
-        Factors where a length is no power of two.
+    short_odd : dict
+        Per dtype character, factor on rows whose length is 3 or 5 times a power of two.
+    odd_rows : dict
+        Per dtype character, factor on rows of any other length that is no power of two.
+    odd_columns : (float, float)
+        The same for columns, with one column axis and with several.
     strided_rows : float
         Factor on rows whose axis is not the contiguous one.
     copy : float
-        Per byte gathered or scattered.
+        Per byte gathered or scattered; twice that where two real tiles are interleaved.
     multiply : dict
         Per complex bin, by dtype character of the spectrum.
     direct : float
@@ -51,11 +55,12 @@ class HostProfile:
     rows: dict[str, tuple[float, ...]] = field(default_factory=lambda: _ROWS)
     columns: dict[str, tuple[float, ...]] = field(default_factory=lambda: _COLUMNS)
     spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
-    odd_rows: float = 1.15
-    odd_columns: float = 2.2
+    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.8, "d": 0.8, "F": 1.0, "D": 1.5})
+    odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.0, "d": 1.15, "F": 1.6, "D": 1.8})
+    odd_columns: tuple[float, float] = (2.0, 3.5)
     strided_rows: float = 2.5
     copy: float = 0.08
-    multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.6, "D": 0.9, "G": 8.0})
+    multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.3, "D": 0.55, "G": 8.0})
     direct: float = 0.35
     job: float = 16e-6
     thread: float = 60e-6
@@ -76,9 +81,9 @@ _COLUMNS = {
 }
 _SPILL = {
     "f": (0.0, 0.0, 0.2, 0.5, 1.5, 2.5),
-    "d": (0.0, 0.1, 0.3, 0.5, 2.0, 3.0),
-    "F": (0.0, 0.4, 1.2, 2.5, 4.0, 6.0),
-    "D": (0.0, 0.6, 1.8, 4.0, 6.0, 8.0),
+    "d": (0.0, 0.1, 0.4, 0.5, 1.5, 3.0),
+    "F": (0.0, 0.2, 0.5, 1.2, 3.0, 5.0),
+    "D": (0.0, 0.2, 0.6, 1.6, 4.0, 8.0),
 }
 BUILT_IN = HostProfile()
 _LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
@@ -99,15 +104,34 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     char, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
     *others, last = axes
     rows = interpolate(host.rows[char], log2(shape[last]) - 5)
-    if shape[last] & (shape[last] - 1):
-        rows *= host.odd_rows
+    odd = shape[last] // (shape[last] & -shape[last])
+    if odd > 1:
+        rows *= (host.short_odd if odd in (3, 5) else host.odd_rows)[char]
     inner = prod(shape[last + 1 :])
     if inner > 1:
         rows *= host.strided_rows
     tile = prod(shape[a] for a in axes) * inner * dtype.itemsize
     spill = interpolate(host.spill[char], log2(tile / 2**20)) if tile > 2**20 else 0.0
+    odd_columns = host.odd_columns[min(len(others), 2) - 1] if others else 1.0
     per_point = rows
     for a in others:
         column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        per_point += spill + column * (host.odd_columns if shape[a] & (shape[a] - 1) else 1.0)
+        per_point += spill + column * (odd_columns if shape[a] & (shape[a] - 1) else 1.0)
     return prod(shape) * per_point * factor * 1e-9
+
+
+def shared_seconds(
+    jobs: int, overhead: float, job: float, most: int, host: HostProfile = BUILT_IN
+) -> tuple[float, int]:
+    """Time of equal jobs on at most `most` threads, and how many of them are worth waking.
+
+    The interpreter's part of a job, `overhead`, is one thread's at a time.
+    """
+    alone = jobs * (overhead + job)
+    workers = min(most, jobs)
+    if workers > 1:
+        rounds = -(-jobs // workers)
+        together = host.thread + max(jobs * overhead, rounds * (overhead + job))
+        if together < alone:
+            return together, workers
+    return alone, 1

@@ -3,75 +3,87 @@
 A longer block wastes less of itself on the ``k - 1`` samples of overlap but leaves the cache sooner; the cheapest
 is found by trying. Candidate lengths are powers of two, their multiples by 3 and 5 along one axis, and the
 lengths that cut the outputs into a few equal parts.
+
+A tile never depends on how many workers a call has, so neither do the bits of a result: tiles are weighed as if
+`NOMINAL_WORKERS` shared them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import log2, prod
 
-from fftconv.core.cost import BUILT_IN, HostProfile, fft_seconds
+from fftconv.core.cost import BUILT_IN, HostProfile, fft_seconds, shared_seconds
+from fftconv.core.lazy import lazy
 from fftconv.core.plan import Candidate, Tiling
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import TileLayout, block_step, spectral_dtype, transformed_axes, whole_nfft
 
-FastLength = Callable[[int, bool], int]
+FastLength = Callable[[int], int]
 
 # Bytes of signal that one execute should hold: enough to repay the interpreter and the hand-over of its lock
 # between threads, few enough that signal and spectrum stay in the L2 cache.
-EXECUTE_BYTES = 3 * 2**17
+EXECUTE_BYTES = 1000 * 2**10
 # A carried axis that lies inside the transformed one is taken in runs of at least a cache line.
 INNER_RUN = 16
+NOMINAL_WORKERS = 2
+# How many lengths per axis are weighed against each other, by the number of transformed axes.
+LENGTHS = {1: 40, 2: 9, 3: 5}
 
 
 def whole(p: ConvProblem, workers: int, fast: FastLength) -> Candidate:
     """The cheapest plan with one block along every transformed axis."""
     nfft = [1] * p.ndim
-    axes = transformed_axes(p)
-    for a in axes:
-        nfft[a] = fast(whole_nfft(p, a), a == axes[-1])
-    return min(_variants(p, tuple(nfft), workers, "fft"), key=lambda c: c.seconds)
+    for a in transformed_axes(p):
+        nfft[a] = fast(whole_nfft(p, a))
+    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft")
 
 
 def overlap_save(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
     """The cheapest plan of many blocks whose scratch stays under `limit` bytes, if any does."""
     axes = transformed_axes(p)
     lengths = [axis_lengths(p, a, fast, len(axes)) if a in axes else (1,) for a in range(p.ndim)]
-    found = [c for nfft in product(*lengths) for c in _variants(p, nfft, workers, "overlap_save")]
-    small = [c for c in found if c.scratch <= limit]
-    return min(small or found, key=(lambda c: c.seconds) if small else (lambda c: c.scratch))
+    found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
+    weighed = [_weigh(p, t, workers, "overlap_save") for t in found[:4]]
+    fitting = next((c for c in weighed if c.scratch <= limit), None)
+    if fitting is not None:
+        return fitting
+    weighed = [_weigh(p, t, workers, "overlap_save") for t in found]
+    return next((c for c in weighed if c.scratch <= limit), None) or min(weighed, key=lambda c: c.scratch)
 
 
 def axis_lengths(p: ConvProblem, a: int, fast: FastLength, transformed: int) -> Ints:
-    """Transform lengths worth trying along one axis."""
+    """Transform lengths worth trying along one axis, the most promising ones first."""
     k, s, m = p.kernel_size[a], p.stride[a], p.output_size[a]
     dense = (m - 1) * s + 1
-    least, most = k + s, max(fast(whole_nfft(p, a), True), fast(k + s, True))
-    lengths = set()
+    most = max(fast(whole_nfft(p, a)), fast(k + s))
+    lengths = {most}
     for radix in (1, 3, 5) if transformed == 1 else (1, 3):
-        n = radix * 4
-        while n < most:
-            lengths.add(n)
-            n *= 2
-    parts = range(1, 9) if transformed < 3 else (1, 2, 3, 4, 6)
-    lengths.update(fast(-(-dense // t) + k - 1, True) for t in parts)
-    lengths.add(most)
-    useful = sorted(n for n in lengths if least <= n <= most and n <= 2**20)
-    wide = [n for n in useful if n >= 1.3 * k] or useful[-3:] or [most]
-    return tuple(wide if transformed < 3 else wide[:9])
+        lengths.update(radix * 2**i for i in range(2, 20))
+    lengths.update(fast(-(-dense // t) + k - 1) for t in range(1, 9))
+    useful = [n for n in lengths if k + s <= n <= most]
+
+    def waste(n: int) -> float:
+        """Work per output, as if this axis were alone; a plain power of two is worth some overlap."""
+        blocks = -(-m // min(m, block_step(n, k, s))) if n < most else 1
+        odd = n // (n & -n)
+        return blocks * n * (log2(n) + 4) * (1.0 if odd in (1, 3, 5) else 1.2)
+
+    best = sorted(useful, key=waste)[: LENGTHS.get(transformed, 4)]
+    return tuple(dict.fromkeys((*best, most)))
 
 
-def _variants(p: ConvProblem, nfft: Ints, workers: int, method: str) -> Iterator[Candidate]:
-    """Both packings of one transform shape, with the blocks, rows and batches of an execute filled in."""
-    real = spectral_dtype(p).kind == "f"
-    for packed in (False, True) if real else (False,):
-        for w in (1, workers) if workers > 1 else (1,):
-            tiling = _fill_execute(p, nfft, w, packed)
-            yield _weigh(p, tiling, w, method)
+def _tilings(p: ConvProblem, shapes: Iterator[Ints] | list[Ints]) -> Iterator[Tiling]:
+    """Both packings of every transform shape, with the blocks, rows and batches of an execute filled in."""
+    packings = (False, True) if spectral_dtype(p).kind == "f" else (False,)
+    for nfft in shapes:
+        for packed in packings:
+            yield _fill_execute(p, nfft, packed)
 
 
-def _fill_execute(p: ConvProblem, nfft: Ints, workers: int, packed: bool) -> Tiling:
+def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool) -> Tiling:
     """How many rows, blocks and batch entries share an execute."""
     axes = transformed_axes(p)
     bytes_each = prod(nfft) * p.in_channels * spectral_dtype(p).itemsize * (2 if packed else 1)
@@ -86,46 +98,90 @@ def _fill_execute(p: ConvProblem, nfft: Ints, workers: int, packed: bool) -> Til
         step[a] = min(p.output_size[a], max(room, INNER_RUN))
         room = max(1, room // step[a])
     total = -(-p.output_size[run] // step[run])
-    blocks = _even_share(total, room, workers)
+    share = NOMINAL_WORKERS * (2 if packed else 1)
+    blocks = _even_share(total, room, share)
     room = max(1, room // blocks)
     for a in range(run - 1, -1, -1):
         if a not in axes:
-            step[a] = _even_share(p.output_size[a], room, workers)
+            step[a] = _even_share(p.output_size[a], room, share)
             room = max(1, room // step[a])
-    return Tiling(nfft, tuple(step), blocks, _even_share(p.batch, room, workers), packed)
+    return Tiling(nfft, tuple(step), blocks, _even_share(p.batch, room, share), packed)
 
 
-def _even_share(total: int, room: int, workers: int) -> int:
-    """At most `room` of `total`, in parts as equal as they can be and enough of them for all workers."""
+def _even_share(total: int, room: int, share: int) -> int:
+    """At most `room` of `total`, in parts as equal as they can be, and a multiple of `share` of them."""
     if total <= 1:
         return 1
-    parts = max(-(-total // room), min(workers, total))
-    parts = -(-parts // workers) * workers if parts > workers else parts
+    parts = -(-total // room)
+    parts = -(-parts // share) * share if parts > 1 else 1
     return max(1, -(-total // parts))
 
 
-def _weigh(p: ConvProblem, tiling: Tiling, workers: int, method: str, host: HostProfile = BUILT_IN) -> Candidate:
-    layout = TileLayout(p, tiling)
-    parts = 2 if tiling.packed else 1
-    jobs = -(-layout.tile_count // parts)
-    workers = min(workers, jobs)
-    shape, axes, dtype = layout.signal_shape(1), layout.fft_axes, layout.dtype
-    transform = fft_seconds(shape, axes, dtype, host) / 2
-    points = prod(shape)
-    bins = tiling.batch * tiling.blocks * prod(layout.spectrum_size)
-    channels = p.in_channels + p.out_channels
-    products = p.out_channels * p.group_inputs
-    spectrum = "F" if dtype.itemsize <= (8 if dtype.kind == "c" else 4) else "D"
-    moved = points * dtype.itemsize * host.copy
-    # gather and forward per input channel, inverse and scatter per output channel
-    job = channels * (transform + moved * 1e-9)
-    job += (2 * products - p.out_channels) * bins * host.multiply[spectrum] * 1e-9
-    kernel = products * (transform / (tiling.batch * tiling.blocks) + 3e-6)
-    seconds = host.call + kernel + jobs * (host.job + job / workers) + (host.thread if workers > 1 else 0)
-    return Candidate(method, seconds, _scratch(layout, workers), workers, tiling)
+@dataclass(frozen=True)
+class TileCost:
+    """What one tiling of one problem costs, part by part, in seconds."""
+
+    problem: ConvProblem
+    tiling: Tiling
+    host: HostProfile = BUILT_IN
+
+    @lazy
+    def layout(self) -> TileLayout:
+        return TileLayout(self.problem, self.tiling)
+
+    @lazy
+    def jobs(self) -> int:
+        return -(-self.layout.tile_count // (2 if self.tiling.packed else 1))
+
+    @lazy
+    def transform(self) -> float:
+        """One direction of one channel."""
+        return (
+            fft_seconds(self.layout.signal_shape(1), self.layout.fft_axes, self.layout.dtype, self.host) / 2
+        )
+
+    @lazy
+    def job(self) -> float:
+        """Gather and forward per input channel, the products, inverse and scatter per output channel."""
+        p, tiling, layout = self.problem, self.tiling, self.layout
+        moved = prod(layout.signal_shape(1)) * layout.dtype.itemsize * self.host.copy
+        if tiling.packed:
+            moved *= 2
+        bins = tiling.batch * tiling.blocks * prod(layout.spectrum_size)
+        sums = 2 * p.out_channels * p.group_inputs - p.out_channels
+        complex_size = layout.dtype.itemsize * (1 if layout.dtype.kind == "c" else 2)
+        multiply = self.host.multiply["F" if complex_size == 8 else "D" if complex_size == 16 else "G"]
+        transforms = (p.in_channels + p.out_channels) * (self.transform + moved * 1e-9)
+        return transforms + sums * bins * multiply * 1e-9
+
+    @lazy
+    def kernel(self) -> float:
+        """The transforms of all kernels."""
+        kernels = self.problem.out_channels * self.problem.group_inputs
+        return kernels * (self.transform / (self.tiling.batch * self.tiling.blocks) + 3e-6)
+
+    def seconds(self, workers: int) -> float:
+        """Predicted time on at most `workers` threads."""
+        alone = self.host.call + self.kernel
+        return alone + shared_seconds(self.jobs, self.host.job, self.job, workers, self.host)[0]
+
+    def workers(self, most: int) -> int:
+        """How many of `most` threads are worth waking."""
+        return shared_seconds(self.jobs, self.host.job, self.job, most, self.host)[1]
 
 
-def _scratch(layout: TileLayout, workers: int) -> int:
+def _rank(p: ConvProblem) -> Callable[[Tiling], float]:
+    return lambda tiling: TileCost(p, tiling).seconds(NOMINAL_WORKERS)
+
+
+def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str) -> Candidate:
+    cost = TileCost(p, tiling)
+    workers = cost.workers(most)
+    scratch = scratch_bytes(cost.layout, workers)
+    return Candidate(method, cost.seconds(most), scratch, workers, tiling, rank=cost.seconds(NOMINAL_WORKERS))
+
+
+def scratch_bytes(layout: TileLayout, workers: int) -> int:
     """Bytes beyond input and output: per worker signals and spectra, and the samples of blocks at an edge; the
     kernel's spectra, and the transform that made them."""
     p, tiling, run = layout.problem, layout.tiling, layout.run_axis
