@@ -5,13 +5,15 @@ as good as its knowledge of the blocks that will run. Blocks do not depend on th
 neither does a result.
 
 Forms: "lines" is np.convolve line by line, "taps" a blocked multiply-add, "gemm" a matrix product over channels
-and taps, "band" the same with several neighbouring outputs to a column.
+and taps, "band" the same with several neighbouring outputs to a column, "jit" the multiply-add in compiled loops.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.util import find_spec
 from math import prod
 
 from fftconv.core.problem import ConvProblem, Ints
@@ -20,6 +22,12 @@ from fftconv.core.problem import ConvProblem, Ints
 BLOCK_BYTES = 128 * 2**10
 COLUMN_BYTES = 2 * 2**20
 FEWEST_COLUMNS = 64
+LOOP_BYTES = 512 * 2**10
+LOOP_MACS = 500_000
+# What it costs to import numba and to load a compiled loop from disk.
+WARM_UP_SECONDS = 1.0
+# Outputs of one np.correlate call.
+LINE_BLOCK = 32768
 BAND_ROWS = (2, 4, 8, 16, 32)
 
 FORMS = ("lines", "gemm", "taps")
@@ -50,21 +58,29 @@ class DirectCosts:
         Interpreter time of one tap of one job.
     tap : dict
         Per multiply-add of the blocked form.
+    loop : dict
+        Per multiply-add of the compiled form.
+    strided_loop : float
+        The same where the last axis has a stride.
+    loop_row : float
+        Per eight taps of one row of outputs.
     line_call : float
         Interpreter time of one np.convolve.
     short_line : dict
         Per multiply-add of a line with at most 11 taps.
     dot : dict
         Per output of a line with more taps: one call of the dot product.
+    dot_tail : dict
+        Per output and tap beyond the last multiple of 32, which BLAS adds one at a time.
     long_line : dict
         Per multiply-add of such a line.
     """
 
     call: float = 10e-6
-    job: float = 25e-6
+    job: float = 20e-6
     thread: float = 60e-6
     copy: float = 0.025e-9
-    memory: float = 0.08e-9
+    memory: float = 0.055e-9
     product: dict[str, float] = field(
         default_factory=lambda: _by_dtype(f=0.023e-9, d=0.046e-9, F=0.095e-9, D=0.19e-9)
     )
@@ -73,11 +89,15 @@ class DirectCosts:
     tap: dict[str, float] = field(
         default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
     )
-    line_call: float = 3e-6
+    loop: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.038e-9, d=0.08e-9))
+    strided_loop: float = 0.55e-9
+    loop_row: float = 15e-9
+    line_call: float = 2e-6
     short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
-    dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=12e-9, d=7e-9, F=17e-9, D=17e-9))
+    dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=3e-9, d=5e-9, F=17e-9, D=17e-9))
+    dot_tail: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.55e-9, d=0.1e-9))
     long_line: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.03e-9, d=0.1e-9, F=0.13e-9, D=0.25e-9, g=2e-9, G=20e-9)
+        default_factory=lambda: _by_dtype(f=0.06e-9, d=0.11e-9, F=0.13e-9, D=0.25e-9, g=2e-9, G=20e-9)
     )
 
 
@@ -95,7 +115,15 @@ def fits(form: str, p: ConvProblem) -> bool:
         dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
         extends = sum(k > 1 for k in p.kernel_size)
         return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
+    if form == "jit":
+        return p.dtype.char in "fdbBhHiIlLqQ" and has_numba()
     return p.dtype.char in "fdFD" and (form == "gemm" or bool(bands(p)))
+
+
+@cache
+def has_numba() -> bool:
+    """Whether the optional compiler is installed; it is not loaded here."""
+    return find_spec("numba") is not None
 
 
 @lru_cache(maxsize=1024)
@@ -108,9 +136,11 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_I
     """Predicted time of `form`."""
     if form == "direct":
         form = cheapest(p)
-    jobs, busy = {"lines": _lines, "taps": _taps, "gemm": _product, "band": _product}[form](form, p, host)
+    jobs, busy = _MODELS[form](form, p, host)
     used = min(workers, jobs)
-    return host.call + (busy / used + host.thread if used > 1 else busy)
+    # a single line needs next to nothing around it
+    call = 0.0 if form == "lines" and jobs == 1 else host.call
+    return call + (busy / used + host.thread if used > 1 else busy)
 
 
 def scratch(form: str, p: ConvProblem, workers: int) -> int:
@@ -121,9 +151,9 @@ def scratch(form: str, p: ConvProblem, workers: int) -> int:
     if form == "lines":
         return workers * size * (line_block(p) + max(p.kernel_size))
     kernel = size * prod(p.w_shape)
-    if form == "taps":
-        block = prod(tap_lengths(p))
-        return kernel + workers * size * (2 * block + _window(p, (1,) * p.ndim, tap_lengths(p)))
+    if form in ("taps", "jit"):
+        lengths = tap_lengths(p) if form == "taps" else loop_lengths(p)
+        return kernel + workers * size * (2 * prod(lengths) + _window(p, (1,) * p.ndim, lengths))
     cut = patches(p, form)
     height = p.group_outputs * prod(cut.rows)
     columns, patch = prod(cut.lengths), prod(patch_size(p, cut.rows))
@@ -179,6 +209,28 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     return jobs, jobs * (host.job + calls * host.tap_call) + p.macs * each + moved
 
 
+# --- compiled multiply-add
+
+
+def loop_lengths(p: ConvProblem) -> Ints:
+    """Extent of one job over (groups, batch, *outputs): input that stays in the cache, or work worth a job."""
+    sizes = (p.batch, *p.output_size)
+    cached = LOOP_BYTES // (p.dtype.itemsize * p.group_inputs)
+    worth = LOOP_MACS // (prod(p.kernel_size) * p.group_inputs * p.group_outputs)
+    return (1, *chunks(sizes, max(1024, worth, min(cached, prod(sizes) // 8))))
+
+
+def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    lengths = loop_lengths(p)
+    jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
+    size = p.dtype.itemsize
+    each = host.strided_loop if p.stride[-1] > 1 else host.loop.get(p.dtype.char, 0.015e-9 * size)
+    moved = host.memory * size * (jobs * _window(p, (1,) * p.ndim, lengths) + prod(p.out_shape))
+    terms = p.group_inputs * prod(p.kernel_size)
+    starts = prod(p.out_shape[:-1]) * -(-terms // 8) * host.loop_row
+    return jobs, jobs * host.job + p.macs * each + starts + moved
+
+
 # --- lines
 
 
@@ -188,8 +240,8 @@ def line_axis(p: ConvProblem) -> int:
 
 
 def line_block(p: ConvProblem) -> int:
-    """Outputs of one np.convolve call."""
-    return max(32768, 8 * max(p.kernel_size))
+    """Outputs of one np.correlate call; not so few that its edges matter."""
+    return max(LINE_BLOCK, 8 * max(p.kernel_size))
 
 
 def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
@@ -200,8 +252,12 @@ def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     if k <= 11 and char in host.short_line:
         each = k * host.short_line[char]
     else:
-        each = host.dot.get(char, 2e-9) + k * host.long_line.get(char, 0.55e-9)
-    moved = host.memory * p.dtype.itemsize * (1 if axis == p.ndim - 1 else 8)
+        each = (
+            host.dot.get(char, 2e-9)
+            + k % 32 * host.dot_tail.get(char, 0.0)
+            + k * host.long_line.get(char, 0.55e-9)
+        )
+    moved = host.memory * p.dtype.itemsize * (1 if axis == p.ndim - 1 else 6)
     return jobs, jobs * host.line_call + rows * m * (each + moved)
 
 
@@ -273,7 +329,16 @@ def _product_seconds(p: ConvProblem, cut: Patches, host: DirectCosts) -> float:
     sizes = (p.groups, p.batch, *cut.cells)
     jobs = _jobs(sizes, cut.lengths)
     gathered = prod(sizes) * p.group_inputs * prod(patch_size(p, cut.rows))
-    stride = 4 if p.stride[-1] > 1 else 1
+    stride = 2.5 if p.stride[-1] > 1 else 1
     moved = host.memory * size * (jobs * _window(p, cut.rows, cut.lengths) + 2 * prod(p.out_shape))
     products = gathered * (size * (host.copy * stride + host.pack) + height * host.product[p.dtype.char])
-    return jobs * host.job + moved + products
+    return jobs * host.job + prod(cut.rows) * host.tap_call + moved + products
+
+
+_MODELS: dict[str, Callable[[str, ConvProblem, DirectCosts], tuple[int, float]]] = {
+    "lines": _lines,
+    "taps": _taps,
+    "jit": _loops,
+    "gemm": _product,
+    "band": _product,
+}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.cost_direct import patch_size
+from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
 
 Span = tuple[int, int]
@@ -28,7 +29,7 @@ def boxes(sizes: Ints, lengths: Ints) -> Iterator[tuple[Span, ...]]:
 def correlation_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
     """`w` in the result's dtype, turned round where the problem is a convolution."""
     if p.flip:
-        w = w[(..., *(slice(None, None, -1),) * p.ndim)]
+        w = np.flip(w, tuple(range(2, w.ndim)))
     return w.astype(p.dtype, copy=False)
 
 
@@ -49,7 +50,6 @@ class Desk:
 
     def __init__(self, p: ConvProblem, rows: Ints, extent: Ints, scratch: Scratch) -> None:
         groups, batch, *cells = extent
-        self.scratch = scratch
         self.reads = [
             (r * s, lo, (c * r - 1) * s + (k - 1) * d + 1)
             for c, r, s, (lo, _), k, d in zip(
@@ -88,6 +88,28 @@ class Desk:
         if all(s.stop > s.start for s in source):
             part = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
             self.window[(slice(None), slice(None), slice(None), *target)] = part
+
+    @lazy
+    def flat(self) -> np.ndarray:
+        """The window as one row of samples."""
+        return self.window.reshape(-1)
+
+    @lazy
+    def reads_at(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """Where in `flat` the first group reads: start of each row of cells, offset of each tap, step in a row."""
+        axes = len(self.reads)
+        shape = self.columns.shape
+        steps = [s // self.columns.itemsize for s in self.columns.strides]
+        rows = _positions(shape[2 + axes : -1], steps[2 + axes : -1])
+        taps = _positions(shape[1 : 2 + axes], steps[1 : 2 + axes])
+        return rows, taps, steps[-1]
+
+
+def _positions(shape: Ints, steps: list[int]) -> np.ndarray:
+    found = np.zeros(1, np.int64)
+    for n, step in zip(shape, steps, strict=True):
+        found = (found[:, None] + step * np.arange(n)).reshape(-1)
+    return found
 
 
 class Scratch(threading.local):

@@ -15,6 +15,7 @@ banded product is for finite input only.
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,8 @@ def banded(p: ConvProblem, rows: Ints, w: np.ndarray) -> np.ndarray:
     found = np.zeros((p.groups, p.group_outputs, height, p.group_inputs, *patch), p.dtype)
     for i, row in enumerate(np.ndindex(rows)):
         taps = (slice(r * s, r * s + k) for r, s, k in zip(row, p.stride, p.kernel_size, strict=True))
-        found[(slice(None), slice(None), i, slice(None), *taps)] = kernel
+        place: tuple[Any, ...] = (slice(None), slice(None), i, slice(None), *taps)
+        found[place] = kernel
     return found.reshape(p.groups, p.group_outputs * height, p.group_inputs, prod(patch))
 
 
@@ -83,7 +85,8 @@ def store(y: np.ndarray, rows: Ints, cells: list[Span], out: np.ndarray) -> None
     pairs = [axis for i in range(axes) for axis in (3 + axes + i, 2 + i)]
     y = y.transpose(2 + axes, 0, 1, *pairs)
     ends = [(a * r, b * r) for (a, b), r in zip(cells, rows, strict=True)]
-    region = out[(..., *(slice(a, b) for a, b in ends))]
+    place: tuple[Any, ...] = (..., *(slice(a, b) for a, b in ends))
+    region = out[place]
     whole = (*out.shape[:3], *(b - a for a, b in ends))
     if region.shape == whole:
         region.reshape(y.shape)[...] = y

@@ -1,4 +1,8 @@
-"""One channel, one axis: `np.convolve` on every line of the array, long lines in pieces."""
+"""One channel, one axis: `np.correlate` on every line of the array, long lines in pieces.
+
+np.correlate conjugates its second argument, so kernels come conjugated here; np.convolve is the same loop in a
+slower wrapper.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from fftconv.core.cost_direct import line_axis, line_block
+from fftconv.core.cost_direct import LINE_BLOCK, line_axis, line_block
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
@@ -14,16 +18,13 @@ from fftconv.core.workers import for_each
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     p = plan.problem
-    if p.ndim == 1 and x.shape[0] == x.shape[1] == 1 and out.size <= line_block(p):
-        # the small call: nothing here that np.convolve does not need
-        kernel = w[0, 0] if p.flip else w[0, 0, ::-1]
-        line(x[0, 0], kernel.astype(p.dtype, copy=False), p.pads[0][0], out[0, 0])
+    if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= LINE_BLOCK:
+        # the small call: nothing here that np.correlate does not need
+        line(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
         return
     axis = line_axis(p)
     rows, targets = lines(p, axis, x, out)
-    kernels = w.reshape(p.out_channels, -1).astype(p.dtype, copy=False)
-    if not p.flip:
-        kernels = kernels[:, ::-1]
+    kernels = conjugate(p, w.reshape(p.out_channels, -1))
     lo, size, length = p.pads[axis][0], p.output_size[axis], line_block(p)
 
     def work(job: tuple[tuple[int, ...], int]) -> None:
@@ -31,6 +32,16 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
         line(rows[row], kernels[row[1]], lo - begin, targets[row][begin : begin + length])
 
     for_each(product(np.ndindex(rows.shape[:-1]), range(0, size, length)), work, plan.workers)
+
+
+def conjugate(p: ConvProblem, w: np.ndarray) -> np.ndarray:
+    """Kernels along the last axis, as np.correlate wants them."""
+    if p.flip:
+        w = w[..., ::-1]
+    dtype = p.dtype
+    if w.dtype is not dtype:
+        w = w.astype(dtype)
+    return w.conj() if dtype.kind == "c" else w
 
 
 def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,22 +66,22 @@ def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np
 
 
 def line(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:
-    """The outputs of one line: ``out[y] = sum_u w[k - 1 - u] * x[y + u - lo]``."""
+    """The outputs of one line: ``out[y] = sum_u w[u].conj() * x[y + u - lo]``."""
     n, k, m = x.size, w.size, out.size
-    # output y is entry y + k - 1 - lo of the full convolution, whose first and last k - 1 reach past x
+    # output y is entry y + k - 1 - lo of the full correlation, whose first and last k - 1 reach past x
     shift = k - 1 - lo
     if shift == 0 and m == n + k - 1:
-        out[...] = np.convolve(x, w)
+        out[...] = np.correlate(x, w, "full")
     elif lo == 0 and m == n - k + 1:
-        out[...] = np.convolve(x, w, "valid")
+        out[...] = np.correlate(x, w, "valid")
     elif n >= k and lo == k // 2 and m == n:
-        out[...] = np.convolve(x, w, "same")
+        out[...] = np.correlate(x, w, "same")
     else:
         _any_line(x, w, shift, out)
 
 
 def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None:
-    """Entries ``shift..shift + m`` of the full convolution, zeros beyond its ends."""
+    """Entries ``shift..shift + m`` of the full correlation, zeros beyond its ends."""
     n, k, m = x.size, w.size, out.size
     begin, end = max(0, shift), min(n + k - 1, shift + m)
     if begin >= end:
@@ -79,7 +90,7 @@ def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None
     first, last = max(0, begin - k + 1), min(n, end)
     part, a = x[first:last], begin - first
     complete = a == k - 1 and last == end
-    found = np.convolve(part, w, "valid") if complete else np.convolve(part, w)[a : a + end - begin]
+    found = np.correlate(part, w, "valid") if complete else np.correlate(part, w, "full")[a : a + end - begin]
     out[: begin - shift] = 0
     out[begin - shift : end - shift] = found
     out[end - shift :] = 0

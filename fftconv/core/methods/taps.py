@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fftconv.core.cost_direct import tap_lengths
@@ -24,7 +26,8 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
         terms = desk.columns[0]
         total = scratch.take("total", terms.shape[1 + p.ndim :], p.dtype)
         term = scratch.take("term", total.shape, p.dtype)
-        region = outputs[(slice(*batch), group, slice(None), *(slice(*span) for span in cells))]
+        place: tuple[Any, ...] = (slice(*batch), group, slice(None), *(slice(*span) for span in cells))
+        region = outputs[place]
         for o, row in enumerate(weights[group]):
             accumulate(terms, row, total, term)
             region[:, o] = total

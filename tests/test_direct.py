@@ -1,0 +1,272 @@
+"""Each form of the direct sum on its own, whatever the cost model would choose."""
+
+from __future__ import annotations
+
+import threading
+import tracemalloc
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
+
+from fftconv.core import cost_direct
+from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
+from fftconv.core.methods import blas, direct, gemm, jit, lines, taps
+from fftconv.core.methods.blocks import boxes
+from fftconv.core.plan import Candidate, ConvPlan
+from fftconv.core.problem import ConvProblem
+
+EXECUTORS = {
+    "lines": lines.execute,
+    "taps": taps.execute,
+    "gemm": gemm.execute,
+    "band": gemm.execute,
+    "direct": direct.execute,
+}
+by_form = pytest.mark.parametrize("form", EXECUTORS)
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="the jit extra is not installed")
+
+
+def plan(form: str, p: ConvProblem, workers: int = 1) -> ConvPlan:
+    chosen = Candidate(form, workers=workers)
+    return ConvPlan(p, chosen, (chosen,), "")
+
+
+def answer(form: str, p: ConvProblem, x: np.ndarray, w: np.ndarray, workers: int = 1) -> np.ndarray:
+    out = poison(p.out_shape, p.dtype)
+    EXECUTORS[form](plan(form, p, workers), x, w, out)
+    return out
+
+
+def suits(form: str, p: ConvProblem) -> bool:
+    return form == "direct" or fits(form, p)
+
+
+def repaired(p: ConvProblem, form: str) -> ConvProblem:
+    """`p` with something to add up, of a kind that `form` takes."""
+    p = replace(
+        p,
+        batch=max(1, p.batch),
+        out_channels=max(p.groups, p.out_channels),
+        input_size=tuple(max(1, n) for n in p.input_size),
+        kernel_size=tuple(max(1, k) for k in p.kernel_size),
+        lhs_dilation=(1,) * p.ndim,
+    )
+    if form in ("gemm", "band") and p.dtype.char not in "fdFD":
+        p = replace(p, **dict.fromkeys(("x_dtype", "w_dtype", "dtype"), np.dtype("f4")))
+    if form == "lines":
+        longest = max(range(p.ndim), key=lambda i: p.kernel_size[i])
+        single = tuple(k if i == longest else 1 for i, k in enumerate(p.kernel_size))
+        p = replace(p, kernel_size=single, in_channels=p.out_channels, groups=p.out_channels)
+        stride = list(p.stride)
+        stride[cost_direct.line_axis(p)] = 1
+        p = replace(p, stride=tuple(stride), rhs_dilation=(1,) * p.ndim)
+    # pads that crop everything away give way until one output is left
+    missing = (k - n - lo - hi for k, n, (lo, hi) in zip(p.dilated_kernel, p.input_size, p.pads, strict=True))
+    return replace(p, pads=tuple((lo, hi + max(0, m)) for (lo, hi), m in zip(p.pads, missing, strict=True)))
+
+
+@by_form
+@given(p=problems(), workers=st.integers(1, 3), seed=st.integers(0, 2**16))
+def test_any_problem(poisoned, form, p, workers, seed):
+    p = repaired(p, form)
+    if form == "band" and not fits(form, p):
+        p = repaired(problem((*p.input_size, 5), (2, *p.kernel_size), "full", p.dtype.str), form)
+    assert suits(form, p)
+    x, w = arrays(p, seed)
+    oracle.assert_close(p, answer(form, p, x, w, workers), x, w)
+
+
+LARGE = {
+    "a long line": problem((200_001,), (9,), "same", "f4"),
+    "a long line, long kernel": problem((50_001,), (333,), "full", "f8"),
+    "lines down the columns": problem((300, 70), (12, 1), "same", "f4", Extras(batch=2)),
+    "an image": problem((301, 257), (5, 4), "same", "f4"),
+    "a strided image": problem((301, 257), (5, 4), "same", "f8", Extras(stride=3)),
+    "channels": problem((65, 49), (3, 3), "same", "c8", Extras(batch=3, channels=(12, 20))),
+    "too many channels for one product": problem((40,), (200,), "full", "f8", Extras(channels=(90, 5))),
+    "depthwise": problem((31, 37), (3, 3), "same", "f4", Extras(batch=2, channels=(24, 24), groups=24)),
+    "a volume": problem((30, 41, 37), (4, 3, 5), "full", "f8", Extras(channels=(2, 3))),
+    "a dilated image": problem((150, 160), (3, 4), "full", "f4", Extras(dilation=(1, 7), channels=(2, 2))),
+}
+
+
+@by_form
+@pytest.mark.parametrize("name", LARGE)
+def test_many_blocks(poisoned, form, name):
+    """Right, and the same bits for every number of workers."""
+    p = LARGE[name]
+    if not suits(form, p):
+        pytest.skip("this form does not answer it")
+    x, w = arrays(p)
+    one = answer(form, p, x, w)
+    oracle.assert_close(p, one, x, w)
+    for workers in (2, 3, 8):
+        np.testing.assert_array_equal(answer(form, p, x, w, workers), one)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("extras", EXTRAS)
+def test_one_nan_touches_only_its_window(form, extras):
+    """Of "band" this is not asked: its zeros meet samples of neighbouring windows."""
+    p = replace(problem((40, 30), (3, 4), "same", "f8", EXTRAS[extras]), lhs_dilation=(1, 1))
+    if not fits(form, p):
+        p = replace(p, kernel_size=(1, 4), stride=(1, 1), rhs_dilation=(1, 1))
+    if not fits(form, p):
+        pytest.skip("this form does not answer it")
+    x, w = arrays(p)
+    spoilt = x.copy()
+    spoilt[0, 0, 20, 13] = np.nan
+    clean = np.zeros_like(x)
+    clean[0, 0, 20, 13] = 1
+    touched = answer("taps", p, clean, np.ones_like(w)) != 0
+    got = answer(form, p, spoilt, w)
+    np.testing.assert_array_equal(np.isnan(got), touched)
+    np.testing.assert_array_equal(got[~touched], answer(form, p, x, w)[~touched])
+
+
+@by_form
+def test_awkward_memory(form):
+    p = problem((33,), (6,), "full", "f4") if form == "lines" else problem((19, 23), (3, 4), "full", "f4")
+    x, w = arrays(p)
+    want = answer(form, p, x, w)
+    for name, xs in awkward(x).items():
+        ws = awkward(w)[name]
+        np.testing.assert_array_equal(
+            answer(form, p, xs, ws), answer(form, p, np.array(xs), np.array(ws)), err_msg=name
+        )
+    wide = np.full((*p.out_shape[:-1], 2 * p.out_shape[-1]), 5, p.dtype)
+    EXECUTORS[form](plan(form, p), x, w, wide[..., ::-2])
+    np.testing.assert_array_equal(wide[..., ::-2], want)
+    assert (wide[..., ::2] == 5).all()
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+@pytest.mark.parametrize("form", ("taps", "gemm", "band"))
+def test_scratch_is_as_predicted(form, workers):
+    """Within a fifth, at the peak: what is allocated on top of input and output."""
+    p = problem((30, 128, 128), (3, 3, 3), "same", "f8", Extras(channels=(4, 4)))
+    x, w = arrays(p)
+    out = np.empty(p.out_shape, p.dtype)
+    tracemalloc.start()
+    try:
+        EXECUTORS[form](plan(form, p, workers), x, w, out)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    predicted = cost_direct.scratch(form, p, workers)
+    # a job's last wish for memory may come when its sibling has ended: fewer copies than workers is fine
+    assert predicted / workers * 0.8 <= peak <= predicted * 1.2 + 2**17, (predicted, peak)
+
+
+@given(p=problems())
+def test_predictions_are_sane(p):
+    p = repaired(p, "taps")
+    assert cheapest(p) in FORMS and fits(cheapest(p), p)
+    for form in ("direct", "band", "jit", *FORMS):
+        if suits(form, p):
+            assert 0 < seconds(form, p, 2) < 1
+            assert 0 < cost_direct.scratch(form, p, 1) <= cost_direct.scratch(form, p, 2)
+
+
+def test_more_of_everything_costs_more():
+    small = problem((64, 64), (3, 3), "same", "f4", Extras(channels=(2, 2)))
+    for form in ("taps", "gemm", "band"):
+        for more in ({"batch": 8}, {"input_size": (256, 256)}, {"out_channels": 16}, {"kernel_size": (9, 9)}):
+            assert seconds(form, replace(small, **more), 1) > seconds(form, small, 1)
+
+
+def test_bands_serve_few_channels():
+    """One output channel takes many rows to a column, many channels few."""
+
+    def height(channels: int) -> int:
+        p = problem((256, 256), (7, 7), "same", "f4", Extras(channels=(channels, channels)))
+        return max(patches(p, "band").rows)
+
+    assert height(1) >= 4 > height(64)
+
+
+def test_boxes_cover_every_cell_once():
+    sizes = (5, 7, 12)
+    for target in (1, 3, 11, 50, 10**6):
+        lengths = cost_direct.chunks(sizes, target)
+        seen = np.zeros(sizes, int)
+        for box in boxes(sizes, lengths):
+            seen[tuple(slice(*span) for span in box)] += 1
+        assert (seen == 1).all() and np.prod(lengths) <= target
+
+
+def test_blas_gets_its_threads_back():
+    controls = blas._controls()
+    if controls is None:
+        pytest.skip("not OpenBLAS")
+    get, _ = controls
+    before = get()
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with blas.one_thread():
+            inside.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    inside.wait(10)
+    with blas.one_thread():
+        assert get() == 1
+    assert get() == 1, "the other thread is still multiplying"
+    leave.set()
+    other.join()
+    assert get() == before
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
+def test_compiled_loops_give_the_bits_of_taps(dtype):
+    jit.warm_up(np.dtype(dtype))
+    for size, kernel in (((61,), (11,)), ((23, 31), (4, 5)), ((9, 8, 17), (3, 2, 4))):
+        for extras in EXTRAS.values():
+            p = replace(problem(size, kernel, "same", dtype, extras), lhs_dilation=(1,) * len(size))
+            x, w = arrays(p)
+            want = answer("taps", p, x, w)
+            for workers in (1, 3):
+                got = poison(p.out_shape, p.dtype)
+                jit.execute(plan("jit", p, workers), x, w, got)
+                assert got.tobytes() == want.tobytes(), p
+
+
+@needs_numba
+def test_awkward_memory_does_not_compile_again():
+    p = problem((19, 23), (3, 4), "full", "f4")
+    x, w = arrays(p)
+    jit.warm_up(p.dtype)
+    dispatcher = jit._dispatcher()
+    compiled = len(dispatcher.signatures)
+    raw = np.empty(p.dtype.itemsize * int(np.prod(p.out_shape)) + 1, np.uint8)
+    crooked = raw[1:].view(p.dtype).reshape(p.out_shape)
+    for name, xs in awkward(x).items():
+        jit.execute(plan("jit", p), xs, awkward(w)[name], crooked)
+    assert len(dispatcher.signatures) == compiled
+
+
+@needs_numba
+def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
+    warmth = jit._Warmth()
+    monkeypatch.setattr(jit, "_warmth", warmth)
+    p = problem((50,), (5,), "same", "f8")
+    x, w = arrays(p)
+    out = poison(p.out_shape, p.dtype)
+    jit.execute(plan("jit", p), x, w, out)
+    oracle.assert_close(p, out, x, w)
+    assert not warmth.begun and not warmth.loops
+    warmth.spent("d", cost_direct.WARM_UP_SECONDS)
+    assert warmth.begun == {"d"}
+    for thread in threading.enumerate():
+        if thread.name == "fftconv-jit":
+            thread.join(60)
+    assert "d" in warmth.loops
