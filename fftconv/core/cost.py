@@ -28,10 +28,10 @@ class HostProfile:
     columns : dict
         Per dtype character, per point: what another axis adds, at ``log2(nfft)`` = 5, 6, ... 10.
     spill : dict
-        Per dtype character, per point and column axis: what a tile adds that outgrows the cache, at 1, 2, 4,
-        ... 32 MiB.
+        Per dtype character, per point and column of 256: what a tile adds that outgrows the cache, at 1, 2,
+        4, ... 32 MiB; it grows with the length of the column.
     short_odd : dict
-        Per dtype character, factor on rows whose length is 3 or 5 times a power of two.
+        Per dtype character, factor on rows of at most 1024 points, 3 or 5 times a power of two.
     odd_rows : dict
         Per dtype character, factor on rows of any other length that is no power of two.
     odd_columns : (float, float)
@@ -55,8 +55,8 @@ class HostProfile:
     rows: dict[str, tuple[float, ...]] = field(default_factory=lambda: _ROWS)
     columns: dict[str, tuple[float, ...]] = field(default_factory=lambda: _COLUMNS)
     spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
-    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.8, "d": 0.8, "F": 1.0, "D": 1.5})
-    odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.0, "d": 1.15, "F": 1.6, "D": 1.8})
+    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.85, "d": 0.8, "F": 1.0, "D": 1.5})
+    odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.15, "d": 1.2, "F": 1.6, "D": 1.8})
     odd_columns: tuple[float, float] = (2.0, 3.5)
     strided_rows: float = 2.5
     copy: float = 0.08
@@ -80,10 +80,10 @@ _COLUMNS = {
     "D": (1.2, 1.4, 1.2, 4.3, 5.0, 7.0),
 }
 _SPILL = {
-    "f": (0.0, 0.0, 0.2, 0.5, 1.5, 2.5),
-    "d": (0.0, 0.1, 0.4, 0.5, 1.5, 3.0),
-    "F": (0.0, 0.2, 0.5, 1.2, 3.0, 5.0),
-    "D": (0.0, 0.2, 0.6, 1.6, 4.0, 8.0),
+    "f": (0.0, 0.1, 0.2, 0.6, 1.0, 2.0),
+    "d": (0.0, 0.1, 0.5, 0.7, 1.2, 2.0),
+    "F": (0.0, 0.1, 0.3, 1.5, 3.0, 5.0),
+    "D": (0.0, 0.4, 1.0, 2.5, 8.0, 12.0),
 }
 BUILT_IN = HostProfile()
 _LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
@@ -106,7 +106,7 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     rows = interpolate(host.rows[char], log2(shape[last]) - 5)
     odd = shape[last] // (shape[last] & -shape[last])
     if odd > 1:
-        rows *= (host.short_odd if odd in (3, 5) else host.odd_rows)[char]
+        rows *= _odd_factor(odd, shape[last], char, host)
     inner = prod(shape[last + 1 :])
     if inner > 1:
         rows *= host.strided_rows
@@ -116,8 +116,15 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     per_point = rows
     for a in others:
         column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        per_point += spill + column * (odd_columns if shape[a] & (shape[a] - 1) else 1.0)
+        per_point += spill * shape[a] / 256 + column * (odd_columns if shape[a] & (shape[a] - 1) else 1.0)
     return prod(shape) * per_point * factor * 1e-9
+
+
+def _odd_factor(odd: int, n: int, char: str, host: HostProfile) -> float:
+    """What a row of `n` points costs more than the powers of two around it; `odd` is its odd part."""
+    if odd not in (3, 5) or n > 2**14:
+        return host.odd_rows[char]
+    return host.short_odd[char] if n <= 1024 else max(1.0, host.short_odd[char])
 
 
 def shared_seconds(
