@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -186,6 +187,27 @@ def demo(folder: Path) -> None:
     from fftconv.cli.demo import run
 
     run(folder)
+
+
+@cli.command()
+@click.argument("groups", metavar="[GROUP]...", nargs=-1)
+@click.option("--dtype", type=click.Choice(["float64", "float32", "both"]), default="both", show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Threads a side.")
+@click.option("--seconds", type=float, default=3.0, show_default=True, help="Time for a row.")
+@click.option("--peer", "peers", multiple=True, help="Measure against this library only; may be repeated.")
+@click.option("--only", metavar="TEXT", default="", help="Measure only cases whose name holds TEXT.")
+@click.option("--json", "json_file", metavar="FILE", type=FILE, help="Write all numbers to FILE.")
+@click.option("--plot", "plot_file", metavar="FILE", type=FILE, help="Draw ratios over kernel lengths.")
+@click.option("--markdown", "page", metavar="FILE", type=FILE, help="Rewrite the tables of this page.")
+def bench(groups: tuple[str, ...], **options: Any) -> None:
+    """Measure fftconv against the libraries that are installed here.
+
+    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit or memory; default all of them. Both sides run in
+    turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
+    """
+    from fftconv.bench.command import run
+
+    run(groups, **options)
 
 
 def transform(

@@ -1,0 +1,380 @@
+"""What is measured: named groups of cases, and what each has to reach. Data; nothing here measures or imports a peer.
+
+To add a case, add a line to its group. A group of a new kind needs a function in `runs` too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+import fftconv
+from fftconv.core.plan import ConvPlan, Request
+from fftconv.core.planner import plan_conv
+from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.trim import trim
+
+DTYPES = ("float64", "float32")
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row has to reach: the fastest of `peers` takes at least so many times as long as we do."""
+
+    peers: tuple[str, ...]
+    at_least: float
+    dtype: str
+
+
+def faster(*peers: str, **ratios: float) -> tuple[Target, ...]:
+    """Targets against `peers`, one ratio per dtype: ``faster("scipy", float64=5, float32=3)``."""
+    return tuple(Target(peers, ratio, dtype) for dtype, ratio in ratios.items())
+
+
+NUMPY_AND_SCIPY = ("numpy", "scipy", "ndimage")
+NEVER_SLOWER = faster(*NUMPY_AND_SCIPY, float64=1, float32=1)
+FIVE = faster("scipy", float64=5, float32=5)
+AS_OPENCV = NEVER_SLOWER + faster("opencv", float64=1, float32=1)
+NEAR_OPENCV = NEVER_SLOWER + faster("opencv", float64=0.8, float32=0.8)
+
+
+@dataclass(frozen=True)
+class Case(ABC):
+    """A call with everything but its values.
+
+    Attributes
+    ----------
+    name : str
+    x, w : tuple of int
+        Shapes of the signal and of the kernel.
+    targets : tuple of Target
+    curve : str
+        The line of the plot, over kernel lengths, that this case is a point of; empty for none.
+    """
+
+    name: str
+    x: Ints
+    w: Ints
+    targets: tuple[Target, ...] = ()
+    curve: str = ""
+
+    def arrays(self, dtype: str) -> tuple[np.ndarray, np.ndarray]:
+        """Normal deviates, the same in every run."""
+        rng = np.random.default_rng(len(self.name))
+        kind: Any = np.dtype(dtype)
+        return rng.standard_normal(self.x, kind), rng.standard_normal(self.w, kind)
+
+    @abstractmethod
+    def ours(self, x: np.ndarray, w: np.ndarray) -> Callable[[], np.ndarray]:
+        """The call of fftconv, ready to be timed; workers are those of the configuration."""
+
+    @abstractmethod
+    def problem(self, dtype: str) -> ConvProblem:
+        """What the machine makes of that call."""
+
+    def plan(self, dtype: str) -> ConvPlan:
+        """The plan by which `ours` runs."""
+        problem = self.problem(dtype)
+        trimmed = trim(problem)
+        return plan_conv(trimmed.problem if trimmed else problem, Request())
+
+
+@dataclass(frozen=True)
+class Signal(Case):
+    """``convolve(x, w, "same", axes=axes)``."""
+
+    axes: Ints | None = None
+
+    @property
+    def wide(self) -> Ints:
+        """The kernel's shape with as many axes as the signal's."""
+        axes = range(len(self.x)) if self.axes is None else self.axes
+        lengths = dict(zip(axes, self.w, strict=True))
+        return tuple(lengths.get(a, 1) for a in range(len(self.x)))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the direct sum."""
+        return prod(self.x) * prod(self.w)
+
+    def ours(self, x: np.ndarray, w: np.ndarray) -> Callable[[], np.ndarray]:
+        if self.axes is None:
+            return partial(fftconv.convolve, x, w, "same")
+        return partial(fftconv.convolve, x, w, "same", axes=self.axes)
+
+    def problem(self, dtype: str) -> ConvProblem:
+        return fftconv.explain(self.x, self.w, "same", axes=self.axes, dtype=dtype).problem
+
+
+@dataclass(frozen=True)
+class Layer(Case):
+    """A function of `fftconv.nn` and of ``torch.nn.functional`` by its name, with the keywords it gets."""
+
+    function: str = ""
+    keywords: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the direct sum."""
+        problem = self.problem("float64")
+        # zeros between dilated samples are not multiplied
+        return problem.macs // prod(problem.lhs_dilation)
+
+    def ours(self, x: np.ndarray, w: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(getattr(fftconv.nn, self.function), x, w, **self.keywords)
+
+    def problem(self, dtype: str) -> ConvProblem:
+        ndim, groups = len(self.x) - 2, self.keywords.get("groups", 1)
+        ones, d = (1,) * ndim, self.keywords.get("dilation", 1)
+        stride, padding = (self.keywords.get("stride", 1),) * ndim, self.keywords.get("padding", 0)
+        transposed = self.function.startswith("conv_transpose")
+        kind = np.dtype(dtype)
+        return ConvProblem(
+            batch=self.x[0],
+            in_channels=self.x[1],
+            out_channels=self.w[1] * groups if transposed else self.w[0],
+            groups=groups,
+            input_size=self.x[2:],
+            kernel_size=self.w[2:],
+            pads=tuple((d * (k - 1) - padding,) * 2 if transposed else (padding,) * 2 for k in self.w[2:]),
+            stride=ones if transposed else stride,
+            lhs_dilation=stride if transposed else ones,
+            rhs_dilation=(d,) * ndim,
+            flip=transposed,
+            x_dtype=kind,
+            w_dtype=kind,
+            dtype=kind,
+        )
+
+
+@dataclass(frozen=True)
+class Script:
+    """Two lines of Python, each run by an interpreter of its own: imports and first-use costs are the subject."""
+
+    name: str
+    ours: str
+    theirs: str
+    peer: str
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Scratch of a case: at most `limit` bytes, and predicted within `within` of what is measured.
+
+    Of `slack` bytes either way nothing is asked: stacks and part-filled pages weigh as much.
+    """
+
+    case: Case
+    limit: int
+    within: float = 0.2
+    slack: int = MIB // 4
+
+    @property
+    def name(self) -> str:
+        return self.case.name
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that are measured alike: `kind` is how, `runs.KINDS` holds the functions."""
+
+    title: str
+    kind: str
+    cases: tuple[Any, ...]
+
+
+def line(samples: int, text: str, taps: int, targets: tuple[Target, ...] = NEVER_SLOWER) -> Signal:
+    """A point of a 1-d curve."""
+    return Signal(f"{text} x {taps}", (samples,), (taps,), targets, f"{text} samples")
+
+
+def square(n: int, k: int, targets: tuple[Target, ...] = NEVER_SLOWER) -> Signal:
+    """A point of a 2-d curve."""
+    return Signal(f"{n}^2 x {k}^2", (n, n), (k, k), targets, f"{n} x {n} pixels")
+
+
+def cube(n: int, k: int, targets: tuple[Target, ...] = NEVER_SLOWER) -> Signal:
+    """A point of a 3-d curve."""
+    return Signal(f"{n}^3 x {k}^3", (n,) * 3, (k,) * 3, targets, f"{n} x {n} x {n} voxels")
+
+
+def rows(taps: int, targets: tuple[Target, ...] = NEVER_SLOWER) -> Signal:
+    """A point of the curve of 64 long rows."""
+    return Signal(f"64 x 100000 by {taps}", (64, 100_000), (taps,), targets, "64 rows of 100000", (1,))
+
+
+def channels(k: int) -> Layer:
+    """A point of the curve of a layer with 16 channels."""
+    name = f"conv2d 8x16->16, 128^2, {k}x{k}"
+    return Layer(name, (8, 16, 128, 128), (16, 16, k, k), (), "16 channels, 128 x 128, batch 8", "conv2d")
+
+
+def layer(text: str, shapes: tuple[Ints, Ints], targets: tuple[Target, ...], **keywords: int) -> Layer:
+    """A case of the general family; its name starts with the function."""
+    return Layer(text, *shapes, targets, "", text.split()[0], keywords)
+
+
+THOUSAND = line(10**6, "10^6", 1001, faster("scipy", float64=4.5, float32=2.5))
+TEN_THOUSAND = line(10**6, "10^6", 10_001, faster("scipy", float64=8, float32=5))
+PICTURE = square(1024, 31, faster("scipy", float64=5, float32=3))
+LARGE_PICTURE = square(4096, 101, FIVE)
+VOLUME = cube(200, 31, FIVE)
+
+LINES = (
+    line(10**6, "10^6", 11),
+    line(10**6, "10^6", 31),
+    line(10**6, "10^6", 101, faster("scipy", float64=5, float32=3)),
+    line(10**6, "10^6", 301),
+    THOUSAND,
+    line(10**6, "10^6", 3001),
+    TEN_THOUSAND,
+    line(10**6, "10^6", 30_001),
+    line(10**6, "10^6", 100_001),
+    line(10**7, "10^7", 48_000, FIVE),
+)
+PICTURES = (
+    *(square(1024, k, AS_OPENCV) for k in (3, 5, 7)),
+    *(square(1024, k, NEAR_OPENCV) for k in (9, 11, 13)),
+    square(1024, 21),
+    PICTURE,
+    square(1024, 51),
+    square(1024, 101),
+    LARGE_PICTURE,
+)
+VOLUMES = (*(cube(128, k) for k in (3, 5, 9, 15, 31)), VOLUME)
+ROWS = rows(512, faster("scipy", float64=5, float32=3))
+BATCHES = (
+    rows(8),
+    rows(64),
+    ROWS,
+    rows(4096),
+    Signal("6000 x 84^2 by 13^2", (6000, 84, 84), (13, 13), NEVER_SLOWER, axes=(1, 2)),
+)
+SHORT = Signal(
+    "500 x 10",
+    (500,),
+    (10,),
+    faster("scipy", float64=1, float32=1) + faster("numpy", float64=0.4, float32=0.4),
+)
+SMALL = (
+    SHORT,
+    Signal("1664 x 65", (1664,), (65,), NEVER_SLOWER),
+    Signal("4096 x 64", (4096,), (64,), NEVER_SLOWER),
+    Signal("10^5 x 10", (10**5,), (10,), NEVER_SLOWER),
+    Signal("232523 x 5", (232_523,), (5,), NEVER_SLOWER),
+    Signal("10007 x 1009", (10_007,), (1009,), NEVER_SLOWER),
+    Signal("100003 x 10007", (100_003,), (10_007,), NEVER_SLOWER),
+    Signal("64^2 x 5^2", (64, 64), (5, 5), NEVER_SLOWER),
+    Signal("509^2 x 31^2", (509, 509), (31, 31), NEVER_SLOWER),
+    Signal("101^3 x 7^3", (101,) * 3, (7,) * 3, NEVER_SLOWER),
+)
+LAYERS = (
+    layer(
+        "conv2d 4x8->8, 256^2, 31x31",
+        ((4, 8, 256, 256), (8, 8, 31, 31)),
+        faster("torch", float64=100, float32=20),
+    ),
+    layer(
+        "conv2d depthwise 2x32, 256^2, 31x31",
+        ((2, 32, 256, 256), (32, 1, 31, 31)),
+        faster("torch", float64=100, float32=20),
+        groups=32,
+    ),
+    layer("conv1d 1x64->64, 64000, 1024", ((1, 64, 64_000), (64, 64, 1024)), faster("torch", float32=20)),
+    layer("conv1d 16x1->1, 48000, 4800", ((16, 1, 48_000), (1, 1, 4800)), faster("torch", float32=100)),
+    layer(
+        "conv3d 1x4->4, 64^3, 7^3",
+        ((1, 4, 64, 64, 64), (4, 4, 7, 7, 7)),
+        faster("torch", float64=20, float32=1.5),
+    ),
+    layer(
+        "conv2d 1x1->1, 1024^2, 31x31, stride 4",
+        ((1, 1, 1024, 1024), (1, 1, 31, 31)),
+        faster("torch", float64=5, float32=1),
+        stride=4,
+    ),
+    layer(
+        "conv2d 1x3->3, 512^2, 9x9, dilation 12",
+        ((1, 3, 512, 512), (3, 3, 9, 9)),
+        faster("torch", float64=5, float32=1),
+        dilation=12,
+    ),
+    layer(
+        "conv2d 8x16->32, 128^2, 3x3",
+        ((8, 16, 128, 128), (32, 16, 3, 3)),
+        faster("torch", float64=1.5, float32=0.4),
+    ),
+    layer(
+        "conv2d 8x16->32, 128^2, 3x3, stride 2",
+        ((8, 16, 128, 128), (32, 16, 3, 3)),
+        faster("torch", float64=1.5, float32=0.4),
+        stride=2,
+    ),
+    layer(
+        "conv2d 8x64->64, 56^2, 3x3",
+        ((8, 64, 56, 56), (64, 64, 3, 3)),
+        faster("torch", float64=1, float32=0.45),
+    ),
+    layer(
+        "conv_transpose2d 4x32->16, 64^2, 4x4, stride 2",
+        ((4, 32, 64, 64), (32, 16, 4, 4)),
+        faster("torch", float64=1, float32=0.5),
+        stride=2,
+    ),
+)
+FIRST_CALLS = (
+    Script(
+        "10^6 x 1001",
+        "import fftconv, numpy as np; fftconv.convolve(np.ones(10**6), np.ones(1001))",
+        "import scipy.signal, numpy as np; scipy.signal.convolve(np.ones(10**6), np.ones(1001))",
+        "scipy",
+        faster("scipy", float64=1),
+    ),
+    Script(
+        "1024^2 x 3^2",
+        "import fftconv, numpy as np; fftconv.convolve(np.ones((1024, 1024)), np.ones((3, 3)), 'same')",
+        "import scipy.ndimage, numpy as np; "
+        "scipy.ndimage.convolve(np.ones((1024, 1024)), np.ones((3, 3)), mode='constant')",
+        "ndimage",
+        faster("ndimage", float64=1),
+    ),
+)
+# the issue asks for at most 1.3 times the executes
+NEAR_LIMIT = faster("as planned", "measured", float64=1 / 1.3, float32=1 / 1.3)
+
+
+def _limit(case: Signal) -> Signal:
+    return Signal(case.name, case.x, case.w, NEAR_LIMIT, axes=case.axes)
+
+
+GROUPS: dict[str, Group] = {
+    "1d": Group("One long signal", "timed", LINES),
+    "2d": Group("Pictures", "timed", PICTURES),
+    "3d": Group("Volumes", "timed", VOLUMES),
+    "batch": Group("Many at once", "timed", BATCHES),
+    "general": Group("The general family", "timed", (*LAYERS, *map(channels, (3, 5, 7, 11, 15, 21, 31)))),
+    "small": Group("Short signals and prime lengths", "timed", SMALL),
+    "first-call": Group("The first call of a process", "first-call", FIRST_CALLS),
+    "limit": Group(
+        "Against the bare transforms",
+        "limit",
+        tuple(map(_limit, (THOUSAND, TEN_THOUSAND, PICTURE, LARGE_PICTURE, VOLUME))),
+    ),
+    "memory": Group(
+        "Scratch memory",
+        "memory",
+        (
+            *(Memory(c, 64 * MIB) for c in (SHORT, LINES[2], THOUSAND, TEN_THOUSAND, LINES[-1], ROWS)),
+            *(Memory(c, 64 * MIB) for c in (PICTURE, LARGE_PICTURE, VOLUME)),
+            *(Memory(c, 256 * MIB) for c in LAYERS),
+        ),
+    ),
+}
