@@ -1,20 +1,93 @@
-"""The product of input and kernel spectra, summed over the input channels of each group."""
+"""Sums over channels: one matrix product per frequency, on spectra with the frequency outermost.
+
+A round is (\\*bins, slots, tiles, channels): for each frequency a matrix of tiles by channels, which BLAS multiplies
+by the kernel's. The copies into and out of that order move whole cache lines, and are made where the transforms
+have just left their spectra in the cache.
+"""
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
+from fftconv.core.channels import Channels, Range, ranges
+from fftconv.core.engine.base import Engine, FFTSpec
+from fftconv.core.methods.blas import one_thread
+from fftconv.core.methods.tiles import gather, parts, scatter
+from fftconv.core.tiling import Tile
+from fftconv.core.workers import for_each
 
-def contract(bins: np.ndarray, spectra: np.ndarray, out: np.ndarray) -> None:
-    """``out[b, g*J + j] = sum_i spectra[g*J + j, i] * bins[b, g*I + i]`` for every block and bin.
+Job = tuple[tuple[int, tuple[Tile, ...]], Range]
 
-    `bins` is (batch, C, blocks, \\*F), `spectra` (O, I, 1, \\*F), `out` (batch, O, blocks, \\*F).
+
+class Round:
+    """Scratch for the rounds of one call, and the three steps of a round.
+
+    Parameters
+    ----------
+    channels : Channels
+    engine : Engine
+    arrays : tuple
+        (x, spectra, out) with `spectra` of shape (bins, O * C/groups).
     """
-    inputs = spectra.shape[1]
-    groups = bins.shape[1] // inputs
-    outputs = spectra.shape[0] // groups
-    for o in range(spectra.shape[0]):
-        first = (o // outputs) * inputs
-        np.multiply(bins[:, first], spectra[o, 0], out=out[:, o])
-        for i in range(1, inputs):
-            out[:, o] += bins[:, first + i] * spectra[o, i]
+
+    def __init__(
+        self, channels: Channels, engine: Engine, arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+    ) -> None:
+        self.channels = channels
+        self.engine = engine
+        self.x, self.spectra, self.out = arrays
+        p = channels.problem
+        held = (channels.bins, channels.round_slots, channels.slot)
+        self.inputs = np.empty((*held, p.in_channels), self.spectra.dtype)
+        self.outputs = np.empty((*held, p.out_channels), self.spectra.dtype)
+
+    def run(self, jobs: list[tuple[Tile, ...]], workers: int) -> None:
+        """Answer `jobs`, at most `round_slots` of them."""
+        p, c = self.channels.problem, self.channels
+        slots = list(enumerate(jobs))
+        for_each(product(slots, ranges(p.in_channels, c.input_chunk)), self._forward, workers)
+        with one_thread():
+            for_each(ranges(c.bins, c.bin_chunk), lambda bins: self._multiply(bins, len(jobs)), workers)
+        for_each(product(slots, ranges(p.out_channels, c.output_chunk)), self._backward, workers)
+
+    def _spec(self, channels: int) -> FFTSpec:
+        layout = self.channels.layout
+        return FFTSpec(layout.signal_shape(channels), layout.fft_axes, layout.dtype)
+
+    def _forward(self, job: Job) -> None:
+        (slot, tiles), (a, b) = job
+        layout = self.channels.layout
+        with self.engine.borrow(self._spec(self.channels.input_chunk)) as plan:
+            for tile, part in zip(tiles, parts(layout, plan.signal, len(tiles)), strict=True):
+                gather(layout, tile, self.x[:, a:b], part[:, : b - a])
+            bins = bins_first(self.channels, plan.forward()[:, : b - a])
+            np.copyto(self.inputs[:, slot, :, a:b].reshape(bins.shape), bins)
+
+    def _backward(self, job: Job) -> None:
+        (slot, tiles), (a, b) = job
+        layout = self.channels.layout
+        with self.engine.borrow(self._spec(self.channels.output_chunk)) as plan:
+            bins = bins_first(self.channels, plan.spectrum[:, : b - a])
+            np.copyto(bins, self.outputs[:, slot, :, a:b].reshape(bins.shape))
+            y = plan.backward()
+            for tile, part in zip(tiles, parts(layout, y, len(tiles)), strict=True):
+                scatter(layout, tile, part[:, : b - a], self.out[:, a:b])
+
+    def _multiply(self, bins: Range, slots: int) -> None:
+        """[tiles x I] * [I x J] for each frequency and group."""
+        p = self.channels.problem
+        x, y = (
+            held[slice(*bins), :slots].reshape(bins[1] - bins[0], -1, p.groups, each).swapaxes(1, 2)
+            for held, each in ((self.inputs, p.group_inputs), (self.outputs, p.group_outputs))
+        )
+        w = self.spectra[slice(*bins)].reshape(-1, p.groups, p.group_outputs, p.group_inputs)
+        np.matmul(x, w.swapaxes(2, 3), out=y)
+
+
+def bins_first(channels: Channels, spectra: np.ndarray) -> np.ndarray:
+    """A view (\\*bins, batch, blocks, \\*carried, channels) of spectra (batch, channels, blocks, \\*spatial)."""
+    transformed = (3 + a for a in channels.layout.axes)
+    carried = (3 + a for a in channels.carried)
+    return spectra.transpose(*transformed, 0, 2, *carried, 1)

@@ -1,0 +1,155 @@
+"""How channels travel through a spectral method: how many share an execute, and which products join them.
+
+Two ways, told apart by the inputs that an output sees:
+
+* One input each (`products`): forward, multiply by one kernel's spectrum after the other, inverse. A job holds
+  a few channels of a few tiles, and never leaves the cache between its transforms.
+* Several inputs: a matrix product over channels per frequency. A round of many tiles is transformed, laid out with
+  the frequency outermost, multiplied and transformed back, each step shared by all workers. The kernel's spectra,
+  often the largest array of all, are then read once a round.
+
+Nothing here depends on the number of workers, so neither do the bits of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from math import prod
+from typing import TypeVar
+
+from fftconv.core.lazy import lazy
+from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.tiling import TileLayout
+
+# Bytes of signal that one transform call should hold: signal and spectrum then fit the L2 cache.
+EXECUTE_BYTES = 3 * 2**17
+# Bytes of input and output spectra in a round: within the L3 cache of most hosts.
+ROUND_BYTES = 3 * 2**23
+# Bytes of spectra in one call of the batched product.
+PRODUCT_BYTES = 2**20
+# A transposed copy writes whole cache lines where it can.
+LINE = 64
+# Outputs of one input that a job yields: its forward transform is shared by them.
+OUTPUTS_OF_ONE = 8
+
+T = TypeVar("T")
+Range = tuple[int, int]
+
+
+def ranges(total: int, most: int) -> Iterator[Range]:
+    """``range(total)`` in the fewest parts of at most `most`, as equal as they can be."""
+    step = even(total, most)
+    return ((a, min(total, a + step)) for a in range(0, total, step))
+
+
+def even(total: int, most: int) -> int:
+    """The length of the parts of `ranges`."""
+    parts = -(-total // max(1, most))
+    return -(-total // parts)
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Consecutive items in lists of `size`, the last one perhaps shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channels of one layout, in chunks.
+
+    Attributes
+    ----------
+    layout : TileLayout
+    """
+
+    layout: TileLayout
+
+    @property
+    def problem(self) -> ConvProblem:
+        return self.layout.problem
+
+    @lazy
+    def products(self) -> bool:
+        """Whether each output sees one input."""
+        return self.problem.group_inputs == 1
+
+    @lazy
+    def carried(self) -> Ints:
+        """Spatial axes that are not transformed: their rows are tiles by another name."""
+        return tuple(a for a in range(self.problem.ndim) if a not in self.layout.axes)
+
+    @lazy
+    def bins(self) -> int:
+        """Complex bins of one tile of one channel."""
+        return prod(self.layout.spectrum_size[a] for a in self.layout.axes)
+
+    @lazy
+    def bin_bytes(self) -> int:
+        dtype = self.layout.dtype
+        return dtype.itemsize * (1 if dtype.kind == "c" else 2)
+
+    @lazy
+    def slot(self) -> int:
+        """Tiles of one execute, two packed ones counted as one."""
+        tiling = self.layout.tiling
+        return tiling.batch * tiling.blocks * prod(self.layout.tile_size[a] for a in self.carried)
+
+    @lazy
+    def tile_bytes(self) -> int:
+        """Signal of one slot of one channel."""
+        return self.slot * prod(self.layout.tiling.nfft) * self.layout.dtype.itemsize
+
+    @lazy
+    def _held(self) -> int:
+        """Channels whose signals fill an execute."""
+        return max(1, EXECUTE_BYTES // self.tile_bytes)
+
+    @lazy
+    def input_chunk(self) -> int:
+        """Input channels of one execute; the channels of a chunk are whole cache lines in the rounds."""
+        least = 1 if self.products else LINE // self.bin_bytes
+        return even(self.problem.in_channels, max(self._held, least))
+
+    @lazy
+    def output_chunk(self) -> int:
+        """Output channels of one execute; where inputs are alone, one output of each."""
+        if self.products:
+            return self.input_chunk
+        return even(self.problem.out_channels, max(self._held, LINE // self.bin_bytes))
+
+    @lazy
+    def outputs_of_one(self) -> int:
+        """Outputs of one input that a job yields."""
+        return even(self.problem.group_outputs, OUTPUTS_OF_ONE)
+
+    @lazy
+    def kernel_chunk(self) -> int:
+        """Kernels transformed in one execute."""
+        p, tiling = self.problem, self.layout.tiling
+        held = max(1, EXECUTE_BYTES // (prod(tiling.nfft) * self.layout.dtype.itemsize))
+        return even(
+            p.out_channels * p.group_inputs, max(held, 1 if self.products else LINE // self.bin_bytes)
+        )
+
+    @lazy
+    def jobs(self) -> int:
+        return -(-self.layout.tile_count // (2 if self.layout.tiling.packed else 1))
+
+    @lazy
+    def round_slots(self) -> int:
+        """Jobs of the layout that share a round."""
+        p = self.problem
+        each = self.slot * self.bins * self.bin_bytes * (p.in_channels + p.out_channels)
+        return even(self.jobs, ROUND_BYTES // each)
+
+    @lazy
+    def bin_chunk(self) -> int:
+        """Frequencies in one call of the batched product."""
+        p = self.problem
+        n = self.round_slots * self.slot
+        each = p.out_channels * p.group_inputs + n * (p.in_channels + p.out_channels)
+        return even(self.bins, max(16, PRODUCT_BYTES // (each * self.bin_bytes)))
