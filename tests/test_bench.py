@@ -1,0 +1,532 @@
+"""The benchmark's logic: whose calls are timed when, which of them counts, and what is said of it. No test here
+depends on how fast this machine is."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fftconv
+import fftconv._nn
+from fftconv.bench import cases, command, memory, plot, report, runs
+from fftconv.bench.bare import bare_executes
+from fftconv.bench.cases import GROUPS, Case, Group, Layer, Memory, Script, Signal, Target, faster
+from fftconv.bench.peers import PEERS, Call, Peer, free_memory
+from fftconv.bench.rows import MemoryRow, PeerTime, TimedRow
+from fftconv.bench.runs import Options, measure, relative_difference
+from fftconv.bench.timing import Budget, alternate
+from fftconv.cli.main import cli
+from fftconv.core.engine.base import FFTPlan
+
+TINY = Options(
+    workers=2, peers=("numpy", "scipy", "ndimage"), budget=Budget(seconds=0.002, least=1, round_seconds=0)
+)
+
+
+class Fake:
+    """A clock that only calls move on: ``clock.call("a", 3, 1)`` takes 3 seconds, then 1 each time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.log: list[str] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def call(self, name: str, *seconds: float):
+        left = list(seconds)
+
+        def run() -> None:
+            self.log.append(name)
+            self.now += left.pop(0) if len(left) > 1 else left[0]
+
+        return run
+
+
+# --- timing
+
+
+def test_the_fastest_call_of_each_side_counts():
+    clock = Fake()
+    budget = Budget(seconds=100, bursts=1, round_seconds=0, burst_seconds=0, least=3)
+    ours, theirs = alternate(
+        clock.call("a", 9, 5, 4, 6), {"b": clock.call("b", 20, 10, 8, 12)}, budget, clock
+    )
+    assert ours.seconds == 4
+    assert theirs["b"].seconds == 8
+
+
+def test_the_sides_take_turns():
+    clock = Fake()
+    budget = Budget(seconds=12, bursts=2, round_seconds=10, burst_seconds=0, least=1)
+    alternate(clock.call("a", 1), {"b": clock.call("b", 1), "c": clock.call("c", 1)}, budget, clock)
+    assert "".join(clock.log) == "abc" + "aabb" + "aacc" + "aabb" + "aacc"
+
+
+def test_short_calls_are_timed_many_at_once():
+    clock = Fake()
+    budget = Budget(seconds=1, bursts=1, round_seconds=0, burst_seconds=1.0, least=1)
+    timing, _ = alternate(clock.call("a", 0.5, 0.125), {}, budget, clock)
+    # two to find the length of a burst of 8, then one round
+    assert timing.calls == len(clock.log) == 2 + 8
+    assert timing.seconds == 0.125
+
+
+def test_a_round_ends_when_its_time_is_up():
+    clock = Fake()
+    budget = Budget(seconds=0, bursts=50, round_seconds=3, burst_seconds=0, least=1)
+    timing, _ = alternate(clock.call("a", 1), {}, budget, clock)
+    assert timing.calls == 1 + 3
+
+
+def test_a_peer_slower_than_its_share_runs_once():
+    clock = Fake()
+    budget = Budget(seconds=10, bursts=1, round_seconds=0, burst_seconds=0, least=2)
+    ours, theirs = alternate(
+        clock.call("a", 1), {"slow": clock.call("s", 6), "b": clock.call("b", 1)}, budget, clock
+    )
+    assert theirs["slow"].calls == 1
+    assert theirs["b"].calls > 2
+    assert ours.calls >= theirs["b"].calls
+
+
+def test_every_peer_gets_the_least_rounds():
+    clock = Fake()
+    budget = Budget(seconds=10, bursts=1, round_seconds=0, burst_seconds=0, least=4)
+    _, theirs = alternate(clock.call("a", 9), {"b": clock.call("b", 9)}, budget, clock)
+    assert theirs["b"].calls == 1 + 4
+
+
+# --- rows
+
+ROW = TimedRow(
+    group="small",
+    case="500 x 10",
+    dtype="float32",
+    seconds=2.0,
+    calls=7,
+    workers=2,
+    plan="direct",
+    peers=(
+        PeerTime("numpy", "convolve", 3.0, 5, 1, 1e-7),
+        PeerTime("scipy", "oaconvolve", 10.0, 5, 1, 2e-7),
+        PeerTime("torch", "conv1d", note="over 10 s"),
+    ),
+)
+
+
+def test_the_ratio_is_their_time_over_ours():
+    assert ROW.ratio("numpy") == 1.5
+    assert ROW.ratio("scipy") == 5
+    assert ROW.ratio("torch") is None
+
+
+def test_a_target_against_several_peers_means_the_fastest():
+    verdicts = replace(ROW, targets=faster("scipy", "numpy", float32=2, float64=1)).verdicts
+    assert [(v.ratio, v.met) for v in verdicts] == [(1.5, False)]
+
+
+@pytest.mark.parametrize(("least", "met"), [(4.9, True), (5, True), (5.1, False)])
+def test_a_target_is_met_from_its_ratio_on(least, met):
+    row = replace(ROW, targets=faster("scipy", float32=least))
+    assert row.met is met
+    assert ("MISSED" in report.markdown([row])) is not met
+
+
+def test_a_target_without_a_measured_peer_is_neither_met_nor_missed():
+    row = replace(ROW, targets=faster("torch", float32=1))
+    assert row.verdicts[0].met is None
+    assert row.met
+    assert "not measured" in report.markdown([row])
+
+
+@pytest.mark.parametrize("difference", [1e-3, np.inf, np.nan])
+def test_a_wrong_answer_prints_as_such(difference):
+    peer = replace(ROW.peers[0], difference=difference)
+    row = replace(ROW, peers=(peer,))
+    assert row.is_wrong(peer)
+    assert not row.is_wrong(ROW.peers[0])
+    assert "WRONG" in report.plain(*report.table([row]))
+    assert "WRONG" in "".join(report.summary([row]))
+
+
+def test_what_rounding_explains_depends_on_the_dtype():
+    assert replace(ROW, dtype="float64").is_wrong(ROW.peers[0])
+
+
+def test_losses_are_named():
+    faster_peer = PeerTime("numpy", "convolve", 1.0, 5, 1)
+    assert "Slower than a peer: 500 x 10 float32 (0.5 x numpy)." in report.summary(
+        [replace(ROW, peers=(faster_peer,))]
+    )
+    assert not any("Slower" in line for line in report.summary([ROW]))
+
+
+def test_relative_difference():
+    a = np.array([1.0, -4.0, 2.0])
+    assert relative_difference(a, a + np.array([0, 0, 1.0])) == 0.25
+    assert relative_difference(a, a[:2]) == np.inf
+    assert np.isnan(relative_difference(a, a * np.array([1, np.nan, 1])))
+    assert relative_difference(np.zeros(3), np.zeros(3)) == 0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured", "met"),
+    [(90, 100, True), (119, 100, True), (121, 100, False), (79, 100, False), (130, 300, False)],
+)
+def test_memory_wants_both_the_bound_and_the_prediction(predicted, measured, met):
+    wanted = Memory(Signal("a", (5,), (2,)), limit=200, slack=0)
+    row = MemoryRow("memory", "a", "float64", 2, "direct", predicted, measured, wanted)
+    assert row.met is met
+    assert row.as_json()["met"] is met
+
+
+# --- cases
+
+SMALL = (
+    Signal("odd", (501,), (11,)),
+    Signal("even", (500,), (10,)),
+    Signal("picture", (50, 41), (5, 7)),
+    Signal("even picture", (50, 40), (4, 6)),
+    Signal("volume", (12, 13, 14), (3, 5, 2)),
+    Signal("rows", (5, 40), (8,), axes=(1,)),
+    Signal("pictures", (3, 40, 41), (8, 5), axes=(1, 2)),
+    Layer("layer", (2, 4, 20, 21), (6, 2, 3, 4), (), "", "conv2d", {"groups": 2, "stride": 2, "padding": 1}),
+    Layer("dilated", (2, 4, 30), (6, 4, 3), (), "", "conv1d", {"dilation": 3}),
+    Layer(
+        "transposed",
+        (2, 4, 9, 8, 7),
+        (4, 2, 3, 4, 2),
+        (),
+        "",
+        "conv_transpose3d",
+        {"stride": 2, "padding": 1, "groups": 2},
+    ),
+)
+
+
+@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.name)
+@pytest.mark.parametrize("name", PEERS)
+def test_every_peer_computes_what_we_do(name, case, dtype):
+    peer = PEERS[name]
+    if not peer.installed:
+        pytest.skip(f"{name} is not installed")
+    x, w = case.arrays(dtype)
+    ours = case.ours(x, w)()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # theirs
+        module = peer.load()
+        assert peer.use_threads(module, 2) >= 1
+        for call in peer.calls(module, case, x, w):
+            row = replace(ROW, dtype=dtype)
+            assert not row.is_wrong(PeerTime(name, difference=relative_difference(call.run(), ours))), (
+                call.function
+            )
+
+
+def test_every_signal_has_a_peer_and_every_layer_torch():
+    for case in SMALL:
+        names = {
+            n
+            for n in ("numpy", "scipy", "ndimage")
+            for _ in PEERS[n].calls(None, case, *case.arrays("float64"))
+        }
+        assert {"scipy", "ndimage"} <= names if isinstance(case, Signal) else not names
+
+
+@pytest.mark.parametrize("case", [c for c in SMALL if isinstance(c, Layer)], ids=lambda c: c.name)
+def test_a_layer_names_the_problem_that_the_door_makes(case, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fftconv._nn, "run", lambda problem, *_: seen.append(problem))
+    case.ours(*case.arrays("float32"))()
+    assert seen == [case.problem("float32")]
+
+
+def test_names_tell_cases_apart():
+    for group in GROUPS.values():
+        names = [case.name for case in group.cases]
+        assert len(set(names)) == len(names)
+
+
+def targets(group: str, name: str) -> dict[tuple[str, ...], tuple[float | None, float | None]]:
+    """Ratios for float64 and float32, by peers."""
+    case = next(c for c in GROUPS[group].cases if c.name == name)
+    found: dict[tuple[str, ...], dict[str, float]] = {}
+    for t in case.targets:
+        found.setdefault(t.peers, {})[t.dtype] = t.at_least
+    return {peers: (of.get("float64"), of.get("float32")) for peers, of in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "float64", "float32"),
+    [
+        ("small", "500 x 10", 1, 1),
+        ("1d", "10^6 x 101", 5, 3),
+        ("1d", "10^6 x 1001", 4.5, 2.5),
+        ("1d", "10^6 x 10001", 8, 5),
+        ("1d", "10^7 x 48000", 5, 5),
+        ("batch", "64 x 100000 by 512", 5, 3),
+        ("2d", "1024^2 x 31^2", 5, 3),
+        ("2d", "4096^2 x 101^2", 5, 5),
+        ("3d", "200^3 x 31^3", 5, 5),
+    ],
+)
+def test_targets_against_scipy(group, name, float64, float32):
+    assert targets(group, name)["scipy",] == (float64, float32)
+    assert name in {c.name for c in GROUPS["memory"].cases}
+
+
+@pytest.mark.parametrize(
+    ("name", "float32", "float64"),
+    [
+        ("conv2d 4x8->8, 256^2, 31x31", 20, 100),
+        ("conv2d depthwise 2x32, 256^2, 31x31", 20, 100),
+        ("conv1d 1x64->64, 64000, 1024", 20, None),
+        ("conv1d 16x1->1, 48000, 4800", 100, None),
+        ("conv3d 1x4->4, 64^3, 7^3", 1.5, 20),
+        ("conv2d 1x1->1, 1024^2, 31x31, stride 4", 1, 5),
+        ("conv2d 1x3->3, 512^2, 9x9, dilation 12", 1, 5),
+        ("conv2d 8x16->32, 128^2, 3x3", 0.4, 1.5),
+        ("conv2d 8x16->32, 128^2, 3x3, stride 2", 0.4, 1.5),
+        ("conv2d 8x64->64, 56^2, 3x3", 0.45, 1),
+        ("conv_transpose2d 4x32->16, 64^2, 4x4, stride 2", 0.5, 1),
+    ],
+)
+def test_targets_against_torch(name, float32, float64):
+    assert targets("general", name) == {("torch",): (float64, float32)}
+    assert name in {c.name for c in GROUPS["memory"].cases}
+
+
+# --- runs
+
+TINY_GROUPS = {
+    "small": Group("Short", "timed", (SMALL[0], SMALL[2])),
+    "general": Group("Layers", "timed", (SMALL[7],)),
+    "limit": Group("Limit", "limit", (Signal("a", (100_000,), (1001,), faster("measured", float64=1)),)),
+    "first-call": Group(
+        "Processes",
+        "first-call",
+        (Script("a", "import sys", "import os", "scipy", faster("scipy", float64=1)),),
+    ),
+    "memory": Group("Scratch", "memory", (Memory(cases.SHORT, 2**20),)),
+}
+
+
+@pytest.fixture
+def tiny_groups(monkeypatch):
+    for name, group in TINY_GROUPS.items():
+        monkeypatch.setitem(GROUPS, name, group)
+
+
+@pytest.mark.parametrize("group", TINY_GROUPS)
+def test_groups_of_every_kind_run(group, tiny_groups):
+    rows = list(measure(group, TINY))
+    expected = 1 if group == "first-call" else 2
+    assert len(rows) == expected * len(TINY_GROUPS[group].cases)
+    facts = report.machine(TINY)
+    read = json.loads(report.as_json(rows, facts))
+    assert read["machine"]["threads"] == {"numpy": 1, "scipy": 1, "ndimage": 1}
+    assert "numpy" in read["machine"]["versions"]
+    for row in read["rows"]:
+        assert {"group", "case", "dtype", "workers", "plan"} <= set(row)
+        if group == "memory":
+            assert row["predicted"] >= 0 <= row["measured"]
+            continue
+        assert row["seconds"] > 0 < row["calls"]
+        for peer in row["peers"]:
+            assert peer["ratio"] == peer["seconds"] / row["seconds"]
+            assert peer["agrees"] and peer["calls"] and peer["function"]
+    assert report.markdown(rows).count("\n|") == 1 + len(rows)
+
+
+def test_kinds_of_groups_have_a_function():
+    assert {group.kind for group in GROUPS.values()} == set(runs.KINDS)
+
+
+def test_a_peer_known_to_be_too_slow_is_not_started(monkeypatch, tiny_groups):
+    def calls(module, case, x, w):
+        yield Call("slow", lambda: pytest.fail("was called"), seconds=11)
+        yield Call("large", lambda: pytest.fail("was called"), scratch=free_memory())
+
+    monkeypatch.setitem(PEERS, "numpy", Peer("numpy", "numpy", calls, lambda module, n: 1))
+    row = next(iter(measure("small", replace(TINY, peers=("numpy",)))))
+    assert [(p.seconds, p.note) for p in row.peers] == [(None, "over 10 s")]
+    assert "over 10 s" in report.markdown([row])
+
+
+def test_of_a_peers_functions_the_fastest_counts_and_the_worst_difference():
+    given = (
+        PeerTime("scipy", "convolve", 3.0, difference=0),
+        PeerTime("numpy", "convolve", 1.0),
+        PeerTime("scipy", "oaconvolve", 2.0),
+    )
+    assert [(p.peer, p.function) for p in runs._best(given)] == [
+        ("scipy", "oaconvolve"),
+        ("numpy", "convolve"),
+    ]
+
+
+def test_a_wrong_function_of_a_peer_shows_even_where_another_is_faster(monkeypatch, tiny_groups):
+    def offered(module, case, x, w):
+        good = fftconv.convolve(x, w, "same")
+        yield Call("good", lambda: good)
+        yield Call("bad", lambda: good + np.ones_like(good) * sum(range(20_000)))
+
+    monkeypatch.setitem(PEERS, "numpy", Peer("numpy", "numpy", offered, lambda module, n: 1))
+    row = next(iter(measure("small", replace(TINY, peers=("numpy",)))))
+    assert row.is_wrong(row.peers[0])
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+def test_bare_executes_are_as_many_as_the_plan_has_tiles(workers, monkeypatch):
+    plan = fftconv.explain((100_000,), (1001,), "same", method="overlap_save", workers=workers)
+    run = bare_executes(plan)
+    done = []
+    forward, backward = FFTPlan.forward, FFTPlan.backward
+    monkeypatch.setattr(FFTPlan, "forward", lambda p, x=None: done.append("f") or forward(p, x))
+    monkeypatch.setattr(FFTPlan, "backward", lambda p, x=None: done.append("b") or backward(p, x))
+    run()
+    held = plan.tiling.blocks * (2 if plan.tiling.packed else 1) * plan.tiling.step[0]
+    assert done.count("f") == done.count("b") == -(-100_000 // held)
+
+
+class Hungry(Case):
+    """Sixteen MiB of scratch for one of output."""
+
+    def ours(self, x, w):
+        def call():
+            scratch = np.ones(2 * 2**20)
+            return np.full(2**17, scratch.sum())
+
+        return call
+
+    def problem(self, dtype):
+        return Signal("a", self.x, self.w).problem(dtype)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
+def test_peak_memory_is_beyond_input_and_output():
+    measured = memory.peak_beyond_output(Hungry("hungry", (2**17,), (3,)), "float64")
+    assert abs(measured - 16 * 2**20) < 2**20
+
+
+def test_a_process_that_fails_says_why():
+    with pytest.raises(
+        RuntimeError, match="nothing like it float64: the process that measures memory failed"
+    ):
+        memory.in_a_process("memory", "nothing like it", "float64", 1)
+
+
+# --- what is shown and written
+
+
+def invoke(*args: object):
+    return CliRunner().invoke(cli, ["bench", *map(str, args)])
+
+
+def test_the_command(tmp_path, tiny_groups):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- bench machine --><!-- end machine -->\nb\n<!-- bench small -->old<!-- end small -->\nc"
+    )
+    file = tmp_path / "all.json"
+    done = invoke("small", "--seconds", 0.001, "--peer", "numpy", "--json", file, "--markdown", page)
+    assert done.exit_code == 0, done.output
+    assert "small: Short" in done.output and "rows meet their targets" in done.output
+    assert [row["case"] for row in json.loads(file.read_text())["rows"]] == [
+        "odd",
+        "odd",
+        "picture",
+        "picture",
+    ]
+    text = page.read_text()
+    assert text.startswith("a\n<!-- bench machine -->\n\n* ") and text.endswith("<!-- end small -->\nc")
+    assert "| odd | float64 |" in text and "old" not in text
+    assert "* Threads: fftconv 2, numpy 1." in text
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["nothing"], "a group must be one of 1d, 2d"),
+        (["1d", "--peer", "abacus"], "'abacus' is not one of numpy"),
+        (["1d", "--only", "abacus"], "no case of 1d has 'abacus' in its name"),
+        (["1d", "--markdown", "page.md"], "must hold the markers <!-- bench machine -->"),
+        (["1d", "--dtype", "float32", "--markdown", "page.md"], "a page holds whole groups"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_is_measured(args, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("measured"))
+    Path("page.md").write_text("no markers")
+    done = invoke(*args)
+    assert done.exit_code == 2
+    assert words in done.output and done.output.count("\n") == 1
+    assert Path("page.md").read_text() == "no markers"
+
+
+def test_a_page_without_a_marker_is_left_alone(tmp_path):
+    page = tmp_path / "page.md"
+    text = "<!-- bench 1d -->x<!-- end 1d -->"
+    page.write_text(text)
+    with pytest.raises(ValueError, match="<!-- bench 2d -->"):
+        report.rewrite(page, {"1d": "new", "2d": "new"})
+    assert page.read_text() == text
+
+
+def test_the_page_of_the_documentation_has_every_group():
+    page = Path(fftconv.__file__).parents[1] / "docs" / "benchmarks.md"
+    report.check_markers(page.read_text(encoding="utf-8"), ["machine", *GROUPS])
+
+
+@pytest.mark.parametrize("rich", (True, False))
+def test_the_table_on_the_terminal(rich, monkeypatch, capsys):
+    if not rich:
+        monkeypatch.setitem(__import__("sys").modules, "rich.box", None)
+    report.show([ROW], "a title")
+    shown = capsys.readouterr().out
+    for text in ("a title", "500 x 10", "2 s", "1.5 x (3 s)", "5 x (10 s)", "over 10 s", "direct"):
+        assert text in shown
+
+
+def test_the_plot_has_a_panel_for_each_curve(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [replace(ROW, curve="c", kernel=k, dtype=d) for k in (31, 3) for d in cases.DTYPES]
+    rows.append(replace(ROW, curve="lonely", kernel=5))
+    found = plot.curves(rows)
+    assert {key: [r.kernel for r in points] for key, points in found.items()} == {
+        ("c", "float64"): [3, 31],
+        ("c", "float32"): [3, 31],
+    }
+    plot.plot(tmp_path / "a.png", rows, report.machine(TINY))
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_a_plot_needs_curves(tmp_path):
+    with pytest.raises(ValueError, match="there is no curve"):
+        plot.plot(tmp_path / "a.png", [ROW], report.machine(TINY))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0000000024, "2.4 ns"),
+        (0.00012345, "123 us"),
+        (0.00241, "2.41 ms"),
+        (12.0, "12 s"),
+        (1234.5, "1234 s"),
+    ],
+)
+def test_durations(seconds, text):
+    assert report.duration(seconds) == text
+
+
+def test_a_target_names_its_dtype():
+    assert faster("torch", float32=2) == (Target(("torch",), 2, "float32"),)
