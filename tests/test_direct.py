@@ -43,10 +43,6 @@ def answer(form: str, p: ConvProblem, x: np.ndarray, w: np.ndarray, workers: int
     return out
 
 
-def suits(form: str, p: ConvProblem) -> bool:
-    return form == "direct" or fits(form, p)
-
-
 def repaired(p: ConvProblem, form: str) -> ConvProblem:
     """`p` with something to add up, of a kind that `form` takes."""
     p = replace(
@@ -55,8 +51,15 @@ def repaired(p: ConvProblem, form: str) -> ConvProblem:
         out_channels=max(p.groups, p.out_channels),
         input_size=tuple(max(1, n) for n in p.input_size),
         kernel_size=tuple(max(1, k) for k in p.kernel_size),
-        lhs_dilation=(1,) * p.ndim,
+        lhs_dilation=p.lhs_dilation if form == "band" else (1,) * p.ndim,
     )
+    if form == "band":
+        p = replace(
+            p,
+            rhs_dilation=tuple(
+                1 if b > 1 else d for b, d in zip(p.lhs_dilation, p.rhs_dilation, strict=True)
+            ),
+        )
     if form in ("gemm", "band") and p.dtype.char not in "fdFD":
         p = replace(p, **dict.fromkeys(("x_dtype", "w_dtype", "dtype"), np.dtype("f4")))
     if form == "lines":
@@ -67,7 +70,9 @@ def repaired(p: ConvProblem, form: str) -> ConvProblem:
         stride[cost_direct.line_axis(p)] = 1
         p = replace(p, stride=tuple(stride), rhs_dilation=(1,) * p.ndim)
     # pads that crop everything away give way until one output is left
-    missing = (k - n - lo - hi for k, n, (lo, hi) in zip(p.dilated_kernel, p.input_size, p.pads, strict=True))
+    missing = (
+        k - n - lo - hi for k, n, (lo, hi) in zip(p.dilated_kernel, p.dilated_input, p.pads, strict=True)
+    )
     return replace(p, pads=tuple((lo, hi + max(0, m)) for (lo, hi), m in zip(p.pads, missing, strict=True)))
 
 
@@ -77,7 +82,7 @@ def test_any_problem(poisoned, form, p, workers, seed):
     p = repaired(p, form)
     if form == "band" and not fits(form, p):
         p = repaired(problem((*p.input_size, 5), (2, *p.kernel_size), "full", p.dtype.str), form)
-    assert suits(form, p)
+    assert fits(form, p)
     x, w = arrays(p, seed)
     oracle.assert_close(p, answer(form, p, x, w, workers), x, w)
 
@@ -92,6 +97,12 @@ LARGE = {
     "too many channels for one product": problem((40,), (200,), "full", "f8", Extras(channels=(90, 5))),
     "depthwise": problem((31, 37), (3, 3), "same", "f4", Extras(batch=2, channels=(24, 24), groups=24)),
     "a volume": problem((30, 41, 37), (4, 3, 5), "full", "f8", Extras(channels=(2, 3))),
+    "a transposed image": problem((40, 50), (4, 4), "full", "f4", Extras(channels=(8, 6), dilation=(2, 1))),
+    "taps that do not divide": problem(
+        (40, 50), (5, 3), "same", "f8", Extras(channels=(4, 2), dilation=(3, 1))
+    ),
+    "strides on both sides": problem((40, 50), (6, 4), "full", "c8", Extras(stride=2, dilation=(4, 1))),
+    "a strided dilated image": problem((150, 160), (3, 4), "full", "f4", Extras(stride=4, dilation=(1, 6))),
     "a dilated image": problem((150, 160), (3, 4), "full", "f4", Extras(dilation=(1, 7), channels=(2, 2))),
 }
 
@@ -101,7 +112,7 @@ LARGE = {
 def test_many_blocks(poisoned, form, name):
     """Right, and the same bits for every number of workers."""
     p = LARGE[name]
-    if not suits(form, p):
+    if not fits(form, p):
         pytest.skip("this form does not answer it")
     x, w = arrays(p)
     one = answer(form, p, x, w)
@@ -169,7 +180,7 @@ def test_predictions_are_sane(p):
     p = repaired(p, "taps")
     assert cheapest(p) in FORMS and fits(cheapest(p), p)
     for form in ("direct", "band", "jit", *FORMS):
-        if suits(form, p):
+        if fits(form, p):
             assert 0 < seconds(form, p, 2) < 1
             assert 0 < cost_direct.scratch(form, p, 1) <= cost_direct.scratch(form, p, 2)
 
@@ -186,7 +197,7 @@ def test_bands_serve_few_channels():
 
     def height(channels: int) -> int:
         p = problem((256, 256), (7, 7), "same", "f4", Extras(channels=(channels, channels)))
-        return max(patches(p, "band").rows)
+        return max(c.rows for c in patches(p, "band").cells)
 
     assert height(1) >= 4 > height(64)
 

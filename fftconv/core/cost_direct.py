@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
 
+from fftconv.core.cells import Cells, cut
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
@@ -105,19 +106,32 @@ BUILT_IN = DirectCosts()
 
 
 def fits(form: str, p: ConvProblem) -> bool:
-    """Whether `form` can answer `p`. Only "taps" takes everything but input dilation."""
+    """Whether `form` can answer `p`. "taps" takes everything but input dilation."""
+    if form == "direct":
+        return any(fits(f, p) for f in FORMS)
+    if form in ("gemm", "band"):
+        return _is_product(p) and (
+            bool(bands(p)) if form == "band" else all(c.full for c in cut(p, (1,) * p.ndim))
+        )
+    if any(b > 1 for b in p.lhs_dilation):
+        return False
     if form == "taps":
         return True
     if p.ndim == 0 or any(k == 0 for k in p.kernel_size):
         return False
-    if form == "lines":
-        axis = line_axis(p)
-        dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
-        extends = sum(k > 1 for k in p.kernel_size)
-        return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
     if form == "jit":
         return p.dtype.char in "fdbBhHiIlLqQ" and has_numba()
-    return p.dtype.char in "fdFD" and (form == "gemm" or bool(bands(p)))
+    axis = line_axis(p)
+    dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
+    extends = sum(k > 1 for k in p.kernel_size)
+    return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
+
+
+def _is_product(p: ConvProblem) -> bool:
+    """Whether BLAS takes the dtype and no axis is dilated on both sides."""
+    if p.ndim == 0 or p.dtype.char not in "fdFD" or 0 in p.kernel_size:
+        return False
+    return all(b == 1 or d == 1 for b, d in zip(p.lhs_dilation, p.rhs_dilation, strict=True))
 
 
 @cache
@@ -137,10 +151,22 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_I
     if form == "direct":
         form = cheapest(p)
     jobs, busy = _MODELS[form](form, p, host)
-    used = min(workers, jobs)
+    used = _worth_waking(jobs, busy, workers, host)
     # a single line needs next to nothing around it
     call = 0.0 if form == "lines" and jobs == 1 else host.call
     return call + (busy / used + host.thread if used > 1 else busy)
+
+
+def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts = BUILT_IN) -> int:
+    """How many of `most` threads `form` has work for that repays waking them."""
+    if form == "direct":
+        form = cheapest(p)
+    return _worth_waking(*_MODELS[form](form, p, host), most, host)
+
+
+def _worth_waking(jobs: int, busy: float, most: int, host: DirectCosts) -> int:
+    used = min(most, jobs)
+    return used if used > 1 and busy / used + host.thread < busy else 1
 
 
 def scratch(form: str, p: ConvProblem, workers: int) -> int:
@@ -153,14 +179,14 @@ def scratch(form: str, p: ConvProblem, workers: int) -> int:
     kernel = size * prod(p.w_shape)
     if form in ("taps", "jit"):
         lengths = tap_lengths(p) if form == "taps" else loop_lengths(p)
-        return kernel + workers * size * (2 * prod(lengths) + _window(p, (1,) * p.ndim, lengths))
-    cut = patches(p, form)
-    height = p.group_outputs * prod(cut.rows)
-    columns, patch = prod(cut.lengths), prod(patch_size(p, cut.rows))
-    passes = 1 if cut.channels == p.group_inputs else 2
+        return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+    layout = patches(p, form)
+    height = p.group_outputs * prod(c.rows for c in layout.cells)
+    patch = prod(c.patch for c in layout.cells)
+    passes = 1 if layout.channels == p.group_inputs else 2
     matrix = size * p.groups * height * p.group_inputs * patch
-    per_worker = columns * (cut.channels * patch + passes * height) + _window(p, cut.rows, cut.lengths)
-    return matrix + workers * size * per_worker
+    per_worker = layout.columns * (layout.channels * patch + passes * height)
+    return matrix + workers * size * (per_worker + _window(p, layout.cells, layout.lengths))
 
 
 def chunks(sizes: Ints, target: int) -> Ints:
@@ -174,14 +200,10 @@ def chunks(sizes: Ints, target: int) -> Ints:
     return tuple(reversed(found))
 
 
-def _window(p: ConvProblem, rows: Ints, lengths: Ints) -> int:
+def _window(p: ConvProblem, cells: tuple[Cells, ...], lengths: Ints) -> int:
     """Samples that one job reads."""
-    groups, batch, *cells = lengths
-    reads = (
-        (c * r - 1) * s + (k - 1) * d + 1
-        for c, r, s, k, d in zip(cells, rows, p.stride, p.kernel_size, p.rhs_dilation, strict=True)
-    )
-    return groups * batch * p.group_inputs * prod(reads)
+    groups, batch, *counts = lengths
+    return groups * batch * p.group_inputs * prod(c.reach(n) for c, n in zip(cells, counts, strict=True))
 
 
 def _jobs(sizes: Ints, lengths: Ints) -> int:
@@ -205,7 +227,7 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     each = host.tap.get(p.dtype.char, 0.05e-9 * size)
     # a strided source is read one element at a time
     each *= 2 if p.stride and p.stride[-1] > 1 else 1
-    moved = host.memory * size * (jobs * _window(p, (1,) * p.ndim, lengths) + prod(p.out_shape))
+    moved = host.memory * size * (jobs * _window(p, cut(p, (1,) * p.ndim), lengths) + prod(p.out_shape))
     return jobs, jobs * (host.job + calls * host.tap_call) + p.macs * each + moved
 
 
@@ -225,7 +247,7 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
     size = p.dtype.itemsize
     each = host.strided_loop if p.stride[-1] > 1 else host.loop.get(p.dtype.char, 0.015e-9 * size)
-    moved = host.memory * size * (jobs * _window(p, (1,) * p.ndim, lengths) + prod(p.out_shape))
+    moved = host.memory * size * (jobs * _window(p, cut(p, (1,) * p.ndim), lengths) + prod(p.out_shape))
     terms = p.group_inputs * prod(p.kernel_size)
     starts = prod(p.out_shape[:-1]) * -(-terms // 8) * host.loop_row
     return jobs, jobs * host.job + p.macs * each + starts + moved
@@ -270,69 +292,77 @@ class Patches:
 
     Attributes
     ----------
-    rows : tuple of int
-        Outputs per spatial axis that one column yields; all 1 without a band.
-    cells : tuple of int
-        Columns per spatial axis.
+    cells : tuple of Cells
+        The cut of every spatial axis.
     lengths : tuple of int
-        Extent of one job over (groups, batch, *cells).
+        Extent of one job over (groups, batch, *counts).
     channels : int
         Input channels gathered at once.
     """
 
-    rows: Ints
-    cells: Ints
+    cells: tuple[Cells, ...]
     lengths: Ints
     channels: int
+
+    @property
+    def counts(self) -> Ints:
+        """Cells per spatial axis."""
+        return tuple(c.count for c in self.cells)
+
+    @property
+    def turns(self) -> int:
+        """Columns that one cell of every axis stands for."""
+        return prod(c.turns for c in self.cells)
+
+    @property
+    def columns(self) -> int:
+        """Columns of one job, all groups together."""
+        return prod(self.lengths) * self.turns
 
 
 @lru_cache(maxsize=1024)
 def patches(p: ConvProblem, form: str) -> Patches:
     """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
-    cuts = [_cut(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
-    return min(cuts, key=lambda c: _product_seconds(p, c, BUILT_IN))
-
-
-def patch_size(p: ConvProblem, rows: Ints) -> Ints:
-    """Per spatial axis, the taps and their neighbours from which `rows` outputs come."""
-    return tuple((r - 1) * s + k for r, s, k in zip(rows, p.stride, p.kernel_size, strict=True))
+    layouts = [_layout(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
+    return min(layouts, key=lambda layout: _product_seconds(p, layout, BUILT_IN))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
     """Every band worth a look: some rows along one axis other than the last, whose runs are long."""
-    return [
+    single = [(1,) * p.ndim] if any(b > 1 for b in p.lhs_dilation) else []
+    return single + [
         (*(1,) * i, r, *(1,) * (p.ndim - 1 - i))
         for i in range(p.ndim - 1)
-        if p.kernel_size[i] > 1 and p.rhs_dilation[i] == 1
+        if p.kernel_size[i] > 1
         for r in BAND_ROWS
         if r < 2 * p.output_size[i]
     ]
 
 
-def _cut(p: ConvProblem, rows: Ints) -> Patches:
-    cells = tuple(-(-m // r) for m, r in zip(p.output_size, rows, strict=True))
-    patch = p.dtype.itemsize * prod(patch_size(p, rows))
+def _layout(p: ConvProblem, rows: Ints) -> Patches:
+    cells = cut(p, rows)
+    sizes = (p.groups, p.batch, *(c.count for c in cells))
+    patch, turns = p.dtype.itemsize * prod(c.patch for c in cells), prod(c.turns for c in cells)
     channels = max(1, min(p.group_inputs, COLUMN_BYTES // (patch * FEWEST_COLUMNS)))
-    sizes = (p.groups, p.batch, *cells)
-    target = max(FEWEST_COLUMNS, min(COLUMN_BYTES // (patch * channels), prod(sizes) // 8))
-    return Patches(rows, cells, chunks(sizes, target), channels)
+    target = max(FEWEST_COLUMNS, min(COLUMN_BYTES // (patch * channels), prod(sizes) * turns // 8))
+    return Patches(cells, chunks(sizes, target // turns), channels)
 
 
 def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
-    cut = patches(p, form)
-    return _jobs((p.groups, p.batch, *cut.cells), cut.lengths), _product_seconds(p, cut, host)
+    layout = patches(p, form)
+    return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), _product_seconds(p, layout, host)
 
 
-def _product_seconds(p: ConvProblem, cut: Patches, host: DirectCosts) -> float:
+def _product_seconds(p: ConvProblem, layout: Patches, host: DirectCosts) -> float:
     """Window in, columns gathered, product, result out."""
-    size, height = p.dtype.itemsize, p.group_outputs * prod(cut.rows)
-    sizes = (p.groups, p.batch, *cut.cells)
-    jobs = _jobs(sizes, cut.lengths)
-    gathered = prod(sizes) * p.group_inputs * prod(patch_size(p, cut.rows))
-    stride = 2.5 if p.stride[-1] > 1 else 1
-    moved = host.memory * size * (jobs * _window(p, cut.rows, cut.lengths) + 2 * prod(p.out_shape))
-    products = gathered * (size * (host.copy * stride + host.pack) + height * host.product[p.dtype.char])
-    return jobs * host.job + prod(cut.rows) * host.tap_call + moved + products
+    size, rows = p.dtype.itemsize, prod(c.rows for c in layout.cells)
+    sizes = (p.groups, p.batch, *layout.counts)
+    jobs = _jobs(sizes, layout.lengths)
+    gathered = prod(sizes) * layout.turns * p.group_inputs * prod(c.patch for c in layout.cells)
+    stride = 2.5 if layout.cells[-1].step > 1 else 1
+    moved = host.memory * size * (jobs * _window(p, layout.cells, layout.lengths) + 2 * prod(p.out_shape))
+    each = size * (host.copy * stride + host.pack) + p.group_outputs * rows * host.product[p.dtype.char]
+    return jobs * host.job + rows * host.tap_call + moved + gathered * each
 
 
 _MODELS: dict[str, Callable[[str, ConvProblem, DirectCosts], tuple[int, float]]] = {

@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.cost_direct import patch_size
+from fftconv.core.cells import Cells
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
 
@@ -42,51 +42,53 @@ def by_group(p: ConvProblem, x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray
 
 
 class Desk:
-    """Where a worker lays out the input of one block: `columns` shows it as each output cell meets it.
+    """Where a worker lays out the input of one block: `columns` shows it as the cells of the block meet it.
 
-    A block has `extent` (groups, batch, *cells); a cell is `rows` neighbouring outputs per spatial axis. The view
-    `columns` is (G, I, *patch, N, *cells), so that ``columns[:, :, *tap]`` is what that tap meets at every cell.
+    A block has `extent` (groups, batch, *counts of cells). The view `columns` is (G, I, *patch, N, *counts), so that
+    ``columns[:, :, *place]`` is what that place of the patch holds for every cell; each count is followed by an axis
+    of turns if any axis has more than one.
     """
 
-    def __init__(self, p: ConvProblem, rows: Ints, extent: Ints, scratch: Scratch) -> None:
-        groups, batch, *cells = extent
-        self.reads = [
-            (r * s, lo, (c * r - 1) * s + (k - 1) * d + 1)
-            for c, r, s, (lo, _), k, d in zip(
-                cells, rows, p.stride, p.pads, p.kernel_size, p.rhs_dilation, strict=True
-            )
-        ]
-        shape = (batch, groups, p.group_inputs, *(length for _, _, length in self.reads))
-        self.window = scratch.take("window", shape, p.dtype)
+    def __init__(self, p: ConvProblem, cells: tuple[Cells, ...], extent: Ints, scratch: Scratch) -> None:
+        groups, batch, *counts = extent
+        self.cells = cells
+        self.reach = tuple(c.reach(n) for c, n in zip(cells, counts, strict=True))
+        self.window = scratch.take("window", (batch, groups, p.group_inputs, *self.reach), p.dtype)
         per_batch, per_group, per_channel, *steps = self.window.strides
+        turning = any(c.turns > 1 for c in cells)
+        grid = [
+            pair
+            for n, c, step in zip(counts, cells, steps, strict=True)
+            for pair in ((n, c.step * step), (c.turns, c.shift * step))[: 1 + turning]
+        ]
         self.columns = as_strided(
             self.window,
-            (groups, p.group_inputs, *patch_size(p, rows), *extent[1:]),
+            (groups, p.group_inputs, *(c.patch for c in cells), batch, *(n for n, _ in grid)),
             (
                 per_group,
                 per_channel,
-                *(step * d for step, d in zip(steps, p.rhs_dilation, strict=True)),
+                *(step * c.spacing for step, c in zip(steps, cells, strict=True)),
                 per_batch,
-                *(step * r * s for step, r, s in zip(steps, rows, p.stride, strict=True)),
+                *(step for _, step in grid),
             ),
         )
 
     def load(self, x: np.ndarray, box: Sequence[Span]) -> None:
         """Copy what `box` reads of `x` (N, G, I, *S), zeros where it reaches outside."""
-        (g0, g1), (n0, n1), *cells = box
+        (g0, g1), (n0, n1), *spans = box
         source, target, inside = [], [], True
-        for (a, _), (step, lo, length), n in zip(cells, self.reads, x.shape[3:], strict=True):
-            first = a * step - lo
+        for (a, _), c, length, n in zip(spans, self.cells, self.reach, x.shape[3:], strict=True):
+            first = a * c.step + c.first
             begin, end = max(first, 0), max(0, min(first + length, n))
             inside = inside and end - begin == length
             source.append(slice(begin, end))
             target.append(slice(begin - first, end - first))
+        part = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
         if inside:
-            self.window[...] = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
+            self.window[...] = part
             return
         self.window[...] = 0
-        if all(s.stop > s.start for s in source):
-            part = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
+        if part.size:
             self.window[(slice(None), slice(None), slice(None), *target)] = part
 
     @lazy
@@ -97,7 +99,7 @@ class Desk:
     @lazy
     def reads_at(self) -> tuple[np.ndarray, np.ndarray, int]:
         """Where in `flat` the first group reads: start of each row of cells, offset of each tap, step in a row."""
-        axes = len(self.reads)
+        axes = len(self.cells)
         shape = self.columns.shape
         steps = [s // self.columns.itemsize for s in self.columns.strides]
         rows = _positions(shape[2 + axes : -1], steps[2 + axes : -1])
@@ -127,10 +129,10 @@ class Scratch(threading.local):
             flat = self.kept[name] = np.empty(size, dtype)
         return flat[:size].reshape(shape)
 
-    def desk(self, p: ConvProblem, rows: Ints, box: Sequence[Span]) -> Desk:
+    def desk(self, p: ConvProblem, cells: tuple[Cells, ...], box: Sequence[Span]) -> Desk:
         """The desk for blocks as large as `box`."""
         extent = tuple(b - a for a, b in box)
         found = self.desks.get(extent)
         if found is None:
-            found = self.desks[extent] = Desk(p, rows, extent, self)
+            found = self.desks[extent] = Desk(p, cells, extent, self)
         return found

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from fftconv.core.cells import cut
 from fftconv.core.cost_direct import WARM_UP_SECONDS, loop_lengths
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
@@ -53,7 +54,7 @@ def run(loop: Loop, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out
     # a copy: to the compiler, an array that may not be written is of another type
     weights = np.array(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
     inputs, outputs = by_group(p, x, out)
-    scratch, single = Scratch(), (1,) * p.ndim
+    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
 
     def work(box: tuple[Span, ...]) -> None:
         desk = scratch.desk(p, single, box)

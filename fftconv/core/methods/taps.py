@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fftconv.core.cells import cut
 from fftconv.core.cost_direct import tap_lengths
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.plan import ConvPlan
@@ -17,7 +18,7 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     p = plan.problem
     weights = correlation_kernel(p, w).reshape(p.groups, p.group_outputs, -1)
     inputs, outputs = by_group(p, x, out)
-    scratch, single = Scratch(), (1,) * p.ndim
+    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
 
     def work(box: tuple[Span, ...]) -> None:
         desk = scratch.desk(p, single, box)
