@@ -76,7 +76,14 @@ def residues(p: ConvProblem) -> list[tuple[Residue, ...]]:
     axes = [
         axis_residues(n, k, m, (s, lo, b, d))
         for n, k, m, s, (lo, _), b, d in zip(
-            p.input_size, p.kernel_size, p.output_size, p.stride, p.pads, p.lhs_dilation, p.rhs_dilation, strict=True
+            p.input_size,
+            p.kernel_size,
+            p.output_size,
+            p.stride,
+            p.pads,
+            p.lhs_dilation,
+            p.rhs_dilation,
+            strict=True,
         )
     ]
     return list(product(*axes))

@@ -71,6 +71,9 @@ class Candidate:
         Whether dilations are first split into dense problems, each answered by `method`.
     reason : str
         Why the method is out; empty where it is eligible.
+    rank : float
+        What methods are compared by: the predicted time on a nominal number of workers, so that the choice,
+        and with it every bit of the result, does not depend on how many a call has.
     """
 
     method: str
@@ -80,6 +83,7 @@ class Candidate:
     tiling: Tiling | None = None
     by_phases: bool = False
     reason: str = ""
+    rank: float = 0.0
 
     @property
     def eligible(self) -> bool:

@@ -10,11 +10,14 @@ from functools import lru_cache, partial
 from math import prod
 
 from fftconv.core.cost import BUILT_IN
+from fftconv.core.cost_direct import scratch as direct_scratch
+from fftconv.core.cost_direct import seconds as direct_seconds
+from fftconv.core.cost_direct import useful_workers
 from fftconv.core.engine import get_engine
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import Candidate, ConvPlan, Request
 from fftconv.core.problem import ConvProblem
-from fftconv.core.tile_choice import overlap_save, whole
+from fftconv.core.tile_choice import NOMINAL_WORKERS, overlap_save, whole
 from fftconv.core.tiling import spectral_dtype
 from fftconv.core.trim import trim
 from fftconv.core.workers import worker_limit
@@ -49,7 +52,7 @@ def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> 
                 f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}"
             )
     else:
-        chosen = min((c for c in candidates if c.eligible), key=lambda c: c.seconds)
+        chosen = min((c for c in candidates if c.eligible), key=lambda c: c.rank)
     return ConvPlan(problem, chosen, candidates, engine)
 
 
@@ -83,8 +86,10 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
 
 
 def _direct(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    seconds = BUILT_IN.call + BUILT_IN.direct * 1e-9 * p.macs + 2e-6 * prod(p.kernel_size)
-    return Candidate("direct", seconds)
+    workers = useful_workers("direct", p, workers)
+    seconds = direct_seconds("direct", p, workers)
+    rank = direct_seconds("direct", p, NOMINAL_WORKERS)
+    return Candidate("direct", seconds, direct_scratch("direct", p, workers), workers, rank=rank)
 
 
 def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
@@ -106,14 +111,15 @@ _DENSE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
 def _by_phases(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
     """The sum over the dense problems; residue classes run side by side, each on its share of the workers."""
     classes = len(residues(p))
-    outer = min(workers, classes)
+    outer, nominal = min(workers, classes), min(NOMINAL_WORKERS, classes)
     inner = Request(method, workers // outer, fft_exact=True)
-    seconds, scratch = BUILT_IN.call, 0
+    seconds, rank, scratch = BUILT_IN.call, BUILT_IN.call, 0
     for sub, count in sub_problems(p).items():
         trimmed = trim(sub)
         sub = trimmed.problem if trimmed else sub
         if prod(sub.input_size) and prod(sub.kernel_size):
             chosen = _plan(sub, inner, workers // outer, "").chosen
             seconds += count * chosen.seconds / outer
+            rank += count * _plan(sub, Request(method, 1, fft_exact=True), 1, "").chosen.seconds / nominal
             scratch = max(scratch, chosen.scratch)
-    return Candidate(method, seconds, outer * scratch, workers, by_phases=True)
+    return Candidate(method, seconds, outer * scratch, workers, by_phases=True, rank=rank)

@@ -11,6 +11,7 @@ import numpy as np
 from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import rounding_recovers
 from fftconv.core.methods import Executor, executor
+from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem
@@ -33,7 +34,8 @@ def run(
         return out
     if problem.dtype == np.float16:
         wide = problem.with_(dtype=np.dtype(np.float32))
-        np.copyto(out, run(wide, x, w, None, request), casting="same_kind")
+        with np.errstate(over="ignore"):
+            np.copyto(out, run(wide, x, w, None, request), casting="same_kind")
         return out
     trimmed = trim(problem)
     if trimmed is not None:
@@ -43,7 +45,7 @@ def run(
         out[...] = 0
         return out
     plan = plan_for(problem, x, w, request)
-    executor(plan)(plan, x, w, out)
+    watched(plan, executor(plan))(plan, x, w, out)
     return out
 
 
@@ -88,7 +90,7 @@ class Runner:
         problem = self.problem if trimmed is None else trimmed.problem
         plan = plan_conv(problem, self.request)
         empty = 0 in (prod(problem.x_shape), prod(problem.w_shape))
-        return _Settled(config, workers, trimmed, plan, _zeros if empty else executor(plan))
+        return _Settled(config, workers, trimmed, plan, _zeros if empty else watched(plan, executor(plan)))
 
 
 class _Settled(NamedTuple):

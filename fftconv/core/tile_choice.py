@@ -44,35 +44,51 @@ def whole(p: ConvProblem, workers: int, fast: FastLength) -> Candidate:
 def overlap_save(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
     """The cheapest plan of many blocks whose scratch stays under `limit` bytes, if any does."""
     axes = transformed_axes(p)
-    lengths = [axis_lengths(p, a, fast, len(axes)) if a in axes else (1,) for a in range(p.ndim)]
-    found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
-    weighed = [_weigh(p, t, workers, "overlap_save") for t in found[:4]]
-    fitting = next((c for c in weighed if c.scratch <= limit), None)
-    if fitting is not None:
-        return fitting
-    weighed = [_weigh(p, t, workers, "overlap_save") for t in found]
-    return next((c for c in weighed if c.scratch <= limit), None) or min(weighed, key=lambda c: c.scratch)
+    for prefer in (_waste(p, fast), _length):
+        lengths = [axis_lengths(p, a, fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
+        found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
+        weighed = (_weigh(p, t, workers, "overlap_save") for t in found)
+        fitting = next((c for c in weighed if c.scratch <= limit), None)
+        if fitting is not None:
+            return fitting
+    return min((_weigh(p, t, workers, "overlap_save") for t in found), key=lambda c: c.scratch)
 
 
-def axis_lengths(p: ConvProblem, a: int, fast: FastLength, transformed: int) -> Ints:
-    """Transform lengths worth trying along one axis, the most promising ones first."""
+Preference = Callable[[int, int], float]
+"""How little a transform length along an axis is wanted, from (axis, length)."""
+
+
+def axis_lengths(p: ConvProblem, a: int, fast: FastLength, prefer: Preference) -> Ints:
+    """Transform lengths worth trying along one axis, the most wanted ones first, and the one that covers it."""
     k, s, m = p.kernel_size[a], p.stride[a], p.output_size[a]
-    dense = (m - 1) * s + 1
-    most = max(fast(whole_nfft(p, a)), fast(k + s))
-    lengths = {most}
+    dense, transformed = (m - 1) * s + 1, len(transformed_axes(p))
+    most = _most(p, a, fast)
+    lengths = {fast(-(-dense // t) + k - 1) for t in range(1, 9)}
     for radix in (1, 3, 5) if transformed == 1 else (1, 3):
         lengths.update(radix * 2**i for i in range(2, 20))
-    lengths.update(fast(-(-dense // t) + k - 1) for t in range(1, 9))
-    useful = [n for n in lengths if k + s <= n <= most]
+    useful = sorted((n for n in lengths if k + s <= n < most), key=lambda n: prefer(a, n))
+    return (*useful[: LENGTHS.get(transformed, 4)], most)
 
-    def waste(n: int) -> float:
-        """Work per output, as if this axis were alone; a plain power of two is worth some overlap."""
-        blocks = -(-m // min(m, block_step(n, k, s))) if n < most else 1
+
+def _most(p: ConvProblem, a: int, fast: FastLength) -> int:
+    """The length beyond which there is nothing to gain along axis `a`."""
+    return max(fast(whole_nfft(p, a)), fast(p.kernel_size[a] + p.stride[a]))
+
+
+def _length(a: int, n: int) -> float:
+    return n
+
+
+def _waste(p: ConvProblem, fast: FastLength) -> Preference:
+    """Work per output, as if the axis were alone; lengths that transform fast are worth some overlap."""
+
+    def waste(a: int, n: int) -> float:
+        k, s, m = p.kernel_size[a], p.stride[a], p.output_size[a]
+        blocks = -(-m // min(m, block_step(n, k, s))) if n < _most(p, a, fast) else 1
         odd = n // (n & -n)
         return blocks * n * (log2(n) + 4) * (1.0 if odd in (1, 3, 5) else 1.2)
 
-    best = sorted(useful, key=waste)[: LENGTHS.get(transformed, 4)]
-    return tuple(dict.fromkeys((*best, most)))
+    return waste
 
 
 def _tilings(p: ConvProblem, shapes: Iterator[Ints] | list[Ints]) -> Iterator[Tiling]:
@@ -182,9 +198,9 @@ def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str) -> Candidate:
 
 
 def scratch_bytes(layout: TileLayout, workers: int) -> int:
-    """Bytes beyond input and output: per worker signals and spectra, and the samples of blocks at an edge; the
-    kernel's spectra, and the transform that made them."""
-    p, tiling, run = layout.problem, layout.tiling, layout.run_axis
+    """Bytes beyond input and output: per worker signals and spectra; the kernel's spectra, and the transform
+    that made them."""
+    p, tiling = layout.problem, layout.tiling
     held = tiling.batch * tiling.blocks
     bins = prod(layout.spectrum_size)
     spectrum_bytes = bins * (layout.dtype.itemsize if layout.dtype.kind == "c" else 2 * layout.dtype.itemsize)
@@ -193,8 +209,4 @@ def scratch_bytes(layout: TileLayout, workers: int) -> int:
     channels = p.in_channels if pointwise else p.in_channels + p.out_channels
     rows = prod(t for a, t in enumerate(layout.tile_size) if a not in layout.axes)
     kernels = (p.out_channels * p.group_inputs * spectrum_bytes + signal_bytes + spectrum_bytes) // rows
-    edge = 0
-    if tiling.blocks > 1:
-        reach = (tiling.blocks - 1) * tiling.step[run] * p.stride[run] + tiling.nfft[run]
-        edge = tiling.batch * p.in_channels * signal_bytes * reach // tiling.nfft[run]
-    return workers * (held * channels * (signal_bytes + spectrum_bytes) + edge) + kernels
+    return workers * held * channels * (signal_bytes + spectrum_bytes) + kernels

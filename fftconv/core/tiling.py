@@ -3,6 +3,10 @@
 A block of `nfft` samples yields outputs free of wrap-around as long as the last of them, at dense index
 ``(step - 1)*s``, still sees all its k taps: ``(step - 1)*s + k <= nfft``. Where one block covers a whole axis,
 wrapped samples are zeros, and it is enough that `nfft` holds the samples with either pad, and the outputs.
+
+A kernel dilation d splits an axis into phases. Output ``y0 + Z*P`` with ``P = d/gcd(s, d)`` reads samples
+``y0*s - lo + (Z*s/gcd(s, d) + u)*d``: every d-th one, from a start of the phase's own, at the stride ``s/gcd(s, d)``.
+So a block gathers every d-th sample, scatters to every P-th output, and the blocks of all phases are alike.
 """
 
 from __future__ import annotations
@@ -10,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice, product
-from math import prod
+from math import gcd, prod
+from operator import lt
 
 import numpy as np
 
@@ -29,8 +34,42 @@ def block_step(nfft: int, k: int, stride: int) -> int:
     return (nfft - k) // stride + 1
 
 
+@dataclass(frozen=True)
+class PhasedAxis:
+    """One axis as a block sees it.
+
+    Attributes
+    ----------
+    phases : int
+        Into how many interleaved parts the outputs fall.
+    sample_step, output_step : int
+        Distance of neighbours among the samples that a block reads, and among the outputs that it writes.
+    stride : int
+        Samples of a block between two of its outputs.
+    outputs : int
+        Outputs of the longest phase.
+    """
+
+    phases: int
+    sample_step: int
+    output_step: int
+    stride: int
+    outputs: int
+
+
+def phased_axis(p: ConvProblem, a: int) -> PhasedAxis:
+    """Axis `a` without its kernel dilation."""
+    s, m = p.stride[a], p.output_size[a]
+    d = p.rhs_dilation[a] if p.kernel_size[a] > 1 else 1
+    step = d // gcd(s, d)
+    return PhasedAxis(min(step, m), d, step, s // gcd(s, d), -(-m // step))
+
+
 def whole_nfft(p: ConvProblem, a: int) -> int:
     """Least transform length at which one block covers axis `a` of a trimmed problem."""
+    axis = phased_axis(p, a)
+    if axis.sample_step > 1:
+        return (axis.outputs - 1) * axis.stride + p.kernel_size[a]
     lo, hi = p.pads[a]
     n = p.input_size[a]
     return max(n + max(lo, hi), n + lo + hi - p.kernel_size[a] + 1)
@@ -43,7 +82,7 @@ def spectral_dtype(p: ConvProblem) -> np.dtype:
 
 @dataclass(frozen=True)
 class Tile:
-    """One job: ranges of the batch axis and of the output along every spatial axis."""
+    """One job: ranges of the batch axis and of the output along every spatial axis, in steps of `output_step`."""
 
     batch: tuple[int, int]
     start: Ints
@@ -76,10 +115,35 @@ class TileLayout:
         )
 
     @lazy
+    def phased(self) -> tuple[PhasedAxis, ...]:
+        return tuple(phased_axis(self.problem, a) for a in range(self.problem.ndim))
+
+    @lazy
+    def blocks_are_phases(self) -> bool:
+        """Whether the blocks of an execute are neighbouring phases, and not neighbours within one."""
+        return self.phased[self.run_axis].output_step > 1
+
+    @lazy
+    def block_jump(self) -> int:
+        """Samples between the first ones of two blocks of an execute."""
+        a = self.run_axis
+        return self.problem.stride[a] * (1 if self.blocks_are_phases else self.tiling.step[a])
+
+    @lazy
     def reach(self) -> Ints:
-        """Outputs of one job per spatial axis."""
+        """Span of outputs of one job per spatial axis, those of other phases among them included."""
+        within = 1 if self.blocks_are_phases else self.tiling.blocks
         return tuple(
-            s * self.tiling.blocks if a == self.run_axis else s for a, s in enumerate(self.tiling.step)
+            s * axis.output_step * (within if a == self.run_axis else 1)
+            for a, (s, axis) in enumerate(zip(self.tiling.step, self.phased, strict=True))
+        )
+
+    @lazy
+    def phase_groups(self) -> Ints:
+        """Tiles per spatial axis that share a span of outputs, each with phases of its own."""
+        held = self.tiling.blocks if self.blocks_are_phases else 1
+        return tuple(
+            -(-axis.phases // (held if a == self.run_axis else 1)) for a, axis in enumerate(self.phased)
         )
 
     @lazy
@@ -106,28 +170,39 @@ class TileLayout:
 
     @lazy
     def tiles_per_axis(self) -> Ints:
+        spans = map(_spans, self.problem.output_size, self.reach)
         return (
             -(-self.problem.batch // self.tiling.batch),
-            *(-(-m // r) for m, r in zip(self.problem.output_size, self.reach, strict=True)),
+            *(n * groups for n, groups in zip(spans, self.phase_groups, strict=True)),
         )
 
     @property
     def tile_count(self) -> int:
+        """Tiles, the few that hold no output included."""
         return prod(self.tiles_per_axis)
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles, the last axis fastest."""
         held = self.tiling.batch
         for i, *tile in product(*map(range, self.tiles_per_axis)):
-            start = tuple(t * r for t, r in zip(tile, self.reach, strict=True))
-            stop = tuple(
-                min(m, a + r) for a, r, m in zip(start, self.reach, self.problem.output_size, strict=True)
-            )
-            yield Tile((i * held, min(self.problem.batch, (i + 1) * held)), start, stop)
+            start, stop = zip(*map(self._range, range(self.problem.ndim), tile), strict=True)
+            if all(map(lt, start, stop)):
+                yield Tile((i * held, min(self.problem.batch, (i + 1) * held)), start, stop)
+
+    def _range(self, a: int, tile: int) -> tuple[int, int]:
+        """The outputs of a tile along one axis: the first, and the end of the span."""
+        span, group = divmod(tile, self.phase_groups[a])
+        held = self.tiling.blocks if self.blocks_are_phases and a == self.run_axis else 1
+        reach = self.reach[a]
+        return span * reach + group * held, min(self.problem.output_size[a], (span + 1) * reach)
 
     def jobs(self) -> Iterator[tuple[Tile, ...]]:
         """The tiles that share an execute: one, or two where they are packed."""
         return batched(self.tiles(), 2 if self.tiling.packed else 1)
+
+
+def _spans(outputs: int, reach: int) -> int:
+    return -(-outputs // reach)
 
 
 def batched(items: Iterator[Tile], size: int) -> Iterator[tuple[Tile, ...]]:

@@ -33,7 +33,14 @@ def trim(p: ConvProblem) -> Trimmed | None:
     axes = [
         _trim_axis(n, k, m, (s, lo, d), p.flip) if b == 1 else (slice(0, n), slice(0, k), (lo, hi))
         for n, k, m, s, (lo, hi), b, d in zip(
-            p.input_size, p.kernel_size, p.output_size, p.stride, p.pads, p.lhs_dilation, p.rhs_dilation, strict=True
+            p.input_size,
+            p.kernel_size,
+            p.output_size,
+            p.stride,
+            p.pads,
+            p.lhs_dilation,
+            p.rhs_dilation,
+            strict=True,
         )
     ]
     samples, taps, pads = (tuple(column) for column in zip(*axes, strict=True)) if axes else ((), (), ())

@@ -37,7 +37,10 @@ def _cgroup_quota() -> int | None:
             quota, period = f.read().split()
     except (OSError, ValueError):
         try:
-            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f, open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g:
+            with (
+                open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f,
+                open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g,
+            ):
                 quota, period = f.read().strip(), g.read().strip()
         except OSError:
             return None
@@ -132,7 +135,9 @@ def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
         if _pool is None:
             from concurrent.futures import ThreadPoolExecutor
 
-            _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fftconv")
+            # threads do not inherit a caller's np.errstate, and nobody is there to hear what they would say
+            quiet = partial(np.seterr, all="ignore")
+            _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fftconv", initializer=quiet)
         return _pool.submit(f, *args)
 
 

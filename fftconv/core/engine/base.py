@@ -151,6 +151,14 @@ class FFTPlan(ABC):
             np.copyto(self.spectrum, X)
         return self._backward()
 
+    @property
+    def spectrum_whole(self) -> Array:
+        """`spectrum` with whatever idle bins lie between its rows, as one contiguous array.
+
+        A product over it is a single pass; idle bins are zero at first and nothing reads them.
+        """
+        return self.spectrum
+
     @abstractmethod
     def _forward(self) -> Array:
         """Transform `signal`."""
@@ -217,6 +225,10 @@ class Engine(ABC):
     @abstractmethod
     def new_plan(self, spec: FFTSpec) -> FFTPlan:
         """A plan with scratch of its own, whose content is undefined."""
+
+    def spectrum_pitch(self, spec: FFTSpec) -> tuple[int, ...]:
+        """Shape of `FFTPlan.spectrum_whole`."""
+        return spec.spectrum_shape
 
     def checkout(self, spec: FFTSpec) -> FFTPlan:
         """A plan for `spec` that no other thread holds; give it back with `checkin`."""

@@ -12,7 +12,7 @@ from .base import Array, Engine, FFTPlan, FFTSpec
 from .cache import PlanCache
 from .fast_lengths import fftw_fast_length
 from .fftw_planner import Execute, Task, planner, pyfftw
-from .scratch import scratch_pair
+from .scratch import allocate, padded_shape
 
 
 class FFTWPlan(FFTPlan):
@@ -24,16 +24,22 @@ class FFTWPlan(FFTPlan):
         False once FFTW has refused a direction, which scipy.fft then serves on the same scratch.
     """
 
-    __slots__ = ("_backward_run", "_effort", "_forward_run", "_limit", "native")
+    __slots__ = ("_backward_run", "_effort", "_forward_run", "_limit", "_whole", "native")
 
     def __init__(self, spec: FFTSpec, effort: str, limit: float) -> None:
         self._forward_run: Execute | None = None
         self._backward_run: Execute | None = None
         self.spec = spec
-        self.signal, self.spectrum, self.nbytes = scratch_pair(spec)
+        self.signal, signal = allocate(spec.shape, spec.axes, spec.dtype)
+        self.spectrum, self._whole = allocate(spec.spectrum_shape, spec.axes, spec.spectrum_dtype)
+        self.nbytes = signal.nbytes + self._whole.nbytes
         self.native = True
         self._effort = effort
         self._limit = limit
+
+    @property
+    def spectrum_whole(self) -> Array:
+        return self._whole
 
     def _forward(self) -> Array:
         run = self._forward_run or self._plan_forward()
@@ -96,6 +102,9 @@ class FFTWEngine(Engine):
 
     def next_fast_len(self, n: int, real: bool = True) -> int:
         return fftw_fast_length(n)
+
+    def spectrum_pitch(self, spec: FFTSpec) -> tuple[int, ...]:
+        return padded_shape(spec.spectrum_shape, spec.axes, spec.spectrum_dtype.itemsize)
 
     def new_plan(self, spec: FFTSpec) -> FFTWPlan:
         return FFTWPlan(spec, self.effort, self.limit)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import Array, FFTSpec
+from .base import Array
 from .fftw_planner import ALIGNMENT, pyfftw
 
 CLASH = 512
@@ -20,11 +20,10 @@ CLASH = 512
 ROW_BYTES = 32
 
 
-def scratch_pair(spec: FFTSpec) -> tuple[Array, Array, int]:
-    """Signal and spectrum of `spec`, and the bytes they occupy."""
-    signal, a = _padded(spec.shape, spec.axes, spec.dtype)
-    spectrum, b = _padded(spec.spectrum_shape, spec.axes, spec.spectrum_dtype)
-    return signal, spectrum, a + b
+def allocate(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """The array of `shape`, and the contiguous one that it is a part of. What lies between its rows is zero."""
+    whole = pyfftw().zeros_aligned(padded_shape(shape, axes, dtype.itemsize), dtype, n=ALIGNMENT)
+    return whole[tuple(map(slice, shape))], whole
 
 
 def padded_shape(shape: tuple[int, ...], axes: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -35,9 +34,3 @@ def padded_shape(shape: tuple[int, ...], axes: tuple[int, ...], itemsize: int) -
         if shape[axis] >= 16 and prod(pitch[inner:]) * itemsize % CLASH == 0:
             pitch[inner] += ROW_BYTES // itemsize if inner == len(shape) - 1 else 1
     return tuple(pitch)
-
-
-def _padded(shape: tuple[int, ...], axes: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, int]:
-    pitch = padded_shape(shape, axes, dtype.itemsize)
-    whole = pyfftw().empty_aligned(pitch, dtype, n=ALIGNMENT)
-    return whole[tuple(map(slice, shape))], whole.nbytes

@@ -32,8 +32,10 @@ def _window(layout: TileLayout, tile: Tile) -> Window:
     axes = []
     for a, (y0, y1) in enumerate(zip(tile.start, tile.stop, strict=True)):
         first = y0 * p.stride[a] - p.pads[a][0]
-        transformed = a in layout.axes
-        axes.append((first, layout.tiling.nfft[a], 1) if transformed else (first, y1 - y0, p.stride[a]))
+        if a in layout.axes:
+            axes.append((first, layout.tiling.nfft[a], layout.phased[a].sample_step))
+        else:
+            axes.append((first, y1 - y0, p.stride[a]))
     return tuple(axes)
 
 
@@ -48,22 +50,18 @@ def gather(layout: TileLayout, tile: Tile, x: np.ndarray, signal: np.ndarray) ->
     if blocks == 1:
         _fill(x, window, target[:, :, 0])
         return
-    # Blocks that see nothing but samples are one overlapping view; those at an edge are filled one by one.
-    first, nfft, _ = window[a]
-    jump = layout.tiling.step[a] * layout.problem.stride[a]
-    j0 = max(0, -(first // jump))
-    j1 = min(blocks, (x.shape[2 + a] - nfft - first) // jump + 1)
-    run = (first + j0 * jump, (j1 - j0 - 1) * jump + nfft, 1)
-    source = _inside(x, (*window[:a], run, *window[a + 1 :])) if j0 < j1 else None
+    first, nfft, step = window[a]
+    jump = layout.block_jump
+    run = (*window[:a], (first, (blocks - 1) * jump + (nfft - 1) * step + 1, 1), *window[a + 1 :])
+    source = _inside(x, run)
     if source is None:
-        j0 = j1 = 0
-    else:
-        inner = target[:, :, j0:j1]
-        strides = (*source.strides[:2], jump * source.strides[2 + a], *source.strides[2:])
-        overlapping = as_strided(source, inner.shape, strides, writeable=False)
-        np.copyto(inner, overlapping, casting="same_kind")
-    for j in (*range(j0), *range(j1, blocks)):
-        _fill(x, (*window[:a], (first + j * jump, nfft, 1), *window[a + 1 :]), target[:, :, j])
+        source = np.empty((*x.shape[:2], *(count for _, count, _ in run)), signal.dtype)
+        _fill(x, run, source)
+    strides = list(source.strides)
+    along = strides[2 + a]
+    strides[2 + a] = step * along
+    strides.insert(2, jump * along)
+    np.copyto(target, as_strided(source, target.shape, strides, writeable=False), casting="same_kind")
 
 
 def _inside(x: np.ndarray, window: Window) -> np.ndarray | None:
@@ -96,36 +94,58 @@ def _fill(x: np.ndarray, window: Window, target: np.ndarray) -> None:
 
 def scatter(layout: TileLayout, tile: Tile, y: np.ndarray, out: np.ndarray) -> None:
     """Write the outputs of one job, every stride-th dense one, into `out`."""
-    a = layout.run_axis
-    out = out[(slice(*tile.batch), ..., *map(slice, tile.start, tile.stop))]
+    out = out[slice(*tile.batch)]
     y = y[: len(out)]
+    targets = [slice(*ends, axis.output_step) for *ends, axis in zip(tile.start, tile.stop, layout.phased, strict=True)]
     if layout.tiling.blocks == 1:
-        _store(layout, y[:, :, 0], out)
+        _store(layout, y[:, :, 0], out[(..., *targets)])
         return
-    step, count = layout.tiling.step[a], out.shape[2 + a]
-    whole, rest = divmod(count, step)
-    along = (slice(None),) * (2 + a)
-    if whole:
-        blocks = out[(*along, slice(0, whole * step))]
-        shape, strides = list(blocks.shape), list(blocks.strides)
-        shape[2 + a] = step
-        shape.insert(2, whole)
-        strides.insert(2, step * strides[2 + a])
-        _store(layout, y[:, :, :whole], as_strided(blocks, shape, strides))
-    if rest:
-        _store(layout, y[:, :, whole], out[(*along, slice(whole * step, None))])
+    a = layout.run_axis
+    targets[a] = slice(tile.start[a], tile.stop[a])
+    out = out[(..., *targets)]
+    for blocks, first, count, steps in _runs(layout, tile):
+        rows = out[(slice(None),) * (2 + a) + (slice(first, None),)]
+        shape, strides = list(rows.shape), list(rows.strides)
+        shape[2 + a] = count
+        shape.insert(2, blocks.stop - blocks.start)
+        along = strides[2 + a]
+        strides[2 + a] = steps[1] * along
+        strides.insert(2, steps[0] * along)
+        _store(layout, y[:, :, blocks], as_strided(rows, shape, strides))
+
+
+# Blocks, the first output of the first of them, outputs of each, and the steps from block to block and within one.
+Run = tuple[slice, int, int, tuple[int, int]]
+
+
+def _runs(layout: TileLayout, tile: Tile) -> list[Run]:
+    """The blocks of one job in runs of equal length; all but the last blocks, or phases, are of the same."""
+    a = layout.run_axis
+    axis, count = layout.phased[a], tile.stop[a] - tile.start[a]
+    if layout.blocks_are_phases:
+        phases = min(layout.tiling.blocks, axis.phases - tile.start[a] % axis.output_step)
+        each, longer = divmod(count, axis.output_step)
+        longer, steps = min(longer, phases), (1, axis.output_step)
+        runs = [(slice(0, longer), 0, each + 1, steps), (slice(longer, phases), longer, each, steps)]
+    else:
+        each = layout.tiling.step[a]
+        whole, rest = divmod(count, each)
+        runs = [
+            (slice(0, whole), 0, each, (each, 1)),
+            (slice(whole, whole + 1), whole * each, rest, (each, 1)),
+        ]
+    return [run for run in runs if run[0].stop > run[0].start and run[2]]
 
 
 def _store(layout: TileLayout, y: np.ndarray, out: np.ndarray) -> None:
     """Crop dense outputs to the shape of `out`; integers are rounded, then wrap like their direct sum."""
-    p = layout.problem
-    ends = out.shape[out.ndim - p.ndim :]
+    ends = out.shape[out.ndim - layout.problem.ndim :]
     y = y[
         (
             ...,
             *(
-                slice(0, (m - 1) * s + 1, s) if a in layout.axes else slice(0, m)
-                for a, (m, s) in enumerate(zip(ends, p.stride, strict=True))
+                slice(0, (m - 1) * axis.stride + 1, axis.stride) if a in layout.axes else slice(0, m)
+                for a, (m, axis) in enumerate(zip(ends, layout.phased, strict=True))
             ),
         )
     ]
