@@ -96,7 +96,10 @@ def scatter(layout: TileLayout, tile: Tile, y: np.ndarray, out: np.ndarray) -> N
     """Write the outputs of one job, every stride-th dense one, into `out`."""
     out = out[slice(*tile.batch)]
     y = y[: len(out)]
-    targets = [slice(*ends, axis.output_step) for *ends, axis in zip(tile.start, tile.stop, layout.phased, strict=True)]
+    targets = [
+        slice(*ends, axis.output_step)
+        for *ends, axis in zip(tile.start, tile.stop, layout.phased, strict=True)
+    ]
     if layout.tiling.blocks == 1:
         _store(layout, y[:, :, 0], out[(..., *targets)])
         return
