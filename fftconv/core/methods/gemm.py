@@ -92,7 +92,10 @@ def store(y: np.ndarray, cells: tuple[Cells, ...], spans: list[Span], out: np.nd
     place: tuple[Any, ...] = (..., *(slice(a, b) for a, b in ends))
     region = out[place]
     whole = (batch, groups, channels, *(b - a for a, b in ends))
-    if region.shape == whole:
-        region.reshape(y.shape)[...] = y
-    else:
-        region[...] = y.reshape(whole)[tuple(slice(n) for n in region.shape)]
+    target = region if region.shape == whole else np.empty(whole, y.dtype)
+    grid = target.reshape(y.shape)
+    # row by row of the last axis: together they would make runs too short to copy fast
+    for row in range(cells[-1].rows):
+        grid[..., row, :] = y[..., row, :]
+    if target is not region:
+        region[...] = target[tuple(slice(n) for n in region.shape)]
