@@ -65,10 +65,7 @@ def _group(name: str, options: Options) -> list[Row]:
     rows = []
     for row in measure(name, options):
         rows.append(row)
-        if sys.stderr.isatty():
-            print(f"\r\033[K{name}: {row.case} {row.dtype}", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+        print(f"measured {name}: {row.case} {row.dtype}", file=sys.stderr, flush=True)
     if rows:
         report.show(rows, f"{name}: {GROUPS[name].title}")
     return rows

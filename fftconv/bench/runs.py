@@ -132,8 +132,9 @@ def _row(group: str, case: Any, dtype: str, ours: tuple[Timing, int]) -> TimedRo
 
 def _hopeless(call: Call, budget: Budget) -> str:
     """Why a call is not worth starting, or an empty string."""
-    if call.seconds > budget.longest:
-        return f"over {budget.longest:g} s"
+    longest = budget.patience * budget.seconds
+    if call.seconds > longest:
+        return f"over {longest:g} s"
     if call.scratch > 0.7 * free_memory():
         return f"{call.scratch / 2**30:.0f} GiB"
     return ""

@@ -26,13 +26,14 @@ class Budget:
     seconds : float
         For one row, all sides together, first calls aside.
     bursts, round_seconds : int, float
-        A round ends after so many bursts or so many seconds, whichever comes first.
+        A round ends after so many bursts or so many seconds, whichever comes first; sooner where a peer's share of
+        the time would not do for `least` such rounds of both sides.
     burst_seconds : float
         Calls shorter than this are timed several at once.
     least : int
         Rounds of our side, and of every peer that is not slower than its share of the time.
-    longest : float
-        A peer that is known to need more seconds for a call is left out.
+    patience : float
+        A peer that is known to need this many times the seconds of a row for one call is left out.
     """
 
     seconds: float = 3.0
@@ -40,7 +41,7 @@ class Budget:
     round_seconds: float = 0.1
     burst_seconds: float = 2e-4
     least: int = 3
-    longest: float = 10.0
+    patience: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class Watch:
         self.calls += self.repeat
         return seconds
 
-    def round(self) -> float:
-        """Time several bursts; the seconds they took together."""
+    def round(self, seconds: float) -> float:
+        """Time bursts for so many seconds; those they took together."""
         spent = 0.0
         for _ in range(self.budget.bursts):
             spent += self.burst()
-            if spent >= self.budget.round_seconds:
+            if spent >= seconds:
                 break
         self.rounds += 1
         return spent
@@ -107,12 +108,13 @@ def alternate(
     mine = Watch(ours, budget, clock)
     theirs = {name: Watch(call, budget, clock) for name, call in peers.items()}
     share = budget.seconds / max(1, len(theirs))
+    turn = min(budget.round_seconds, share / (2 * budget.least) if budget.least else 0.0)
     left = {name: share for name, watch in theirs.items() if watch.best <= share}
     while left:
         for name in list(left):
-            left[name] -= mine.round() + theirs[name].round()
+            left[name] -= mine.round(turn) + theirs[name].round(turn)
             if left[name] <= 0 and theirs[name].rounds >= budget.least:
                 del left[name]
     while mine.rounds < budget.least:
-        mine.round()
+        mine.round(turn)
     return mine.timing, {name: watch.timing for name, watch in theirs.items()}
