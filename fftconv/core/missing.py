@@ -1,0 +1,227 @@
+"""Non-finite values stay where the direct sum has them.
+
+A transform spreads one NaN over its whole tile, and so gives itself away: every output of a tile contains the
+tile's mean, in which every sample of it has a part. One output per tile therefore tells whether anything in it was
+not finite, and the look costs nothing beside the transforms. Finite operands whose transform overflows
+leave the same trace.
+
+What is found is repaired in the box of those tiles only: their finite part is computed again with zeros for
+what is not finite, and the outputs which the direct sum would give as NaN or infinite are told from counts. Of the
+terms x*w of one output let
+
+* ``total`` be those where an operand is not finite,
+* ``infinite`` those that are infinite (no NaN, and not 0 times infinity),
+* ``signed`` the positive ones of these less the negative ones.
+
+Then the sum is untouched where total is 0, infinite where ``total == infinite == abs(signed)``, else NaN. Padding
+is no operand: where taps fall on it there is no term. Counts are convolutions of indicators, below 2**53 and
+rounded. Complex numbers are multiplied part by part, as ``(ac - bd) + (ad + bc)i``, so an infinite part may turn
+into NaN exactly as in such a sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from fftconv.core.cost_direct import cheapest, patches
+from fftconv.core.plan import ConvPlan, Request
+from fftconv.core.problem import ConvProblem
+from fftconv.core.support import Box, crop, window_counts
+from fftconv.core.tiling import transformed_axes
+from fftconv.core.trim import trim
+
+Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def watched(plan: ConvPlan, execute: Execute) -> Execute:
+    """`execute`, with a look at its result afterwards where values that are not finite could have spread.
+
+    A direct sum keeps them in place, except where it multiplies taps with zeros for padding. Phases are problems of
+    their own, each watched.
+    """
+    p = plan.problem
+    if p.dtype.kind not in "fc" or plan.chosen.by_phases:
+        return execute
+    if plan.method == "direct":
+        if not any(map(any, p.pads)) or cheapest(p) == "lines":
+            return execute
+        step: tuple[int, ...] = p.output_size
+    elif plan.method == "jit":
+        step = p.output_size
+    elif plan.method == "band":
+        # the rows of a cell share their samples, the cells of different turns do not
+        step = tuple(c.rows if c.turns == 1 else 1 for c in patches(p, "band").cells)
+    else:
+        axes = transformed_axes(p)
+        step = tuple(s if a in axes else 1 for a, s in enumerate(plan.tiling.step))
+    probes: tuple[Any, ...] = (..., *(slice(None, None, s) for s in step))
+    limit = _suspicious(p.dtype.char)
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        with np.errstate(all="ignore"):
+            execute(plan, x, w, out)
+            seen = out[probes]
+            if not _calm(seen, limit):
+                suspects = ~(np.abs(seen) <= limit)
+                if suspects.any():
+                    _repair(plan, (x, w), out, _box(p, step, suspects))
+
+    return run
+
+
+@cache
+def _suspicious(char: str) -> Any:
+    """Where the rounding noise of a tile lies in which something overflowed, or above."""
+    info = np.finfo(char)
+    return info.max * info.eps / 256
+
+
+def _calm(seen: np.ndarray, limit: Any) -> bool:
+    """Whether nothing suspicious is among `seen`: one sum shows it."""
+    total = np.add.reduce(seen, axis=None).item()
+    return bool(-limit <= total.real <= limit and -limit <= total.imag <= limit)
+
+
+def _box(p: ConvProblem, step: tuple[int, ...], suspects: np.ndarray) -> Box:
+    """The smallest box of whole tiles that holds all suspects (N, O, \\*tiles)."""
+    box = []
+    for axis, (s, m) in enumerate(zip((1, 1, *step), p.out_shape, strict=True)):
+        others = tuple(a for a in range(suspects.ndim) if a != axis)
+        found = np.flatnonzero(suspects.any(others))
+        box.append((int(found[0]) * s, min(m, (int(found[-1]) + 1) * s)))
+    return (box[0], *box[2:])
+
+
+def _repair(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, box: Box) -> None:
+    """Compute the outputs of `box` again, with regard to what is not finite in what they see."""
+    p = crop(plan.problem, box)
+    batch, *spans = (slice(*span) for span in box)
+    target = out[(batch, slice(None), *spans)]
+    x, w = operands[0][batch], operands[1]
+    trimmed = trim(p)
+    if trimmed is not None:
+        p = trimmed.problem
+        x, w = trimmed.views(x, w)
+    x, w = x.astype(p.dtype, copy=False), w.astype(p.dtype, copy=False)
+    p = p.with_(x_dtype=p.dtype, w_dtype=p.dtype)
+    machine = Machine(p, Request(plan.method, plan.workers))
+    spoilt_w = not np.isfinite(w).all()
+    if plan.method == "direct" and not spoilt_w:
+        return
+    if spoilt_w or not np.isfinite(x).all():
+        _replace(machine, x, w, target)
+    elif not np.isfinite(target).all():
+        _rescale(machine, x, w, target)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A problem whose operands have its dtype, and how it is computed."""
+
+    problem: ConvProblem
+    request: Request
+
+    def run(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        from fftconv.core.run import run
+
+        run(self.problem, x, w, out, self.request)
+
+    def count(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """The convolution of -1, 0 and 1."""
+        from fftconv.core.run import run
+
+        x, w = x.astype(np.int8, copy=False), w.astype(np.int8, copy=False)
+        p = self.problem.with_(x_dtype=x.dtype, w_dtype=w.dtype, dtype=np.dtype(np.float64))
+        y = run(p, x, w, None, Request(workers=self.request.workers))
+        np.rint(y, out=y)
+        return y
+
+
+# --- overflow
+
+
+def _rescale(machine: Machine, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    """Finite operands whose transform overflows, brought to a magnitude of one by powers of two, and back."""
+    up, down = zip(*map(_scales, (x, w)), strict=True)
+    machine.run(x * down[0], w * down[1], out)
+    # the factor itself may not be representable where its effect is
+    for factor in sorted(up):
+        out *= factor
+
+
+def _scales(a: np.ndarray) -> tuple[Any, Any]:
+    """A power of two near the peak of `a`, and its inverse."""
+    info = np.finfo(a.dtype)
+    peak = max(np.abs(part).max() for part in _parts(a))
+    exponent = int(np.clip(np.frexp(peak)[1], info.minexp + 2, info.maxexp - 2))
+    one = info.dtype.type(1)
+    return np.ldexp(one, exponent), np.ldexp(one, -exponent)
+
+
+# --- footprints
+
+
+def _replace(machine: Machine, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    """The direct sum of operands that are not all finite."""
+    marks = [_mark(machine, pairs) for pairs in _products(x, w)]
+    if not all(hit.all() for hit, _ in marks):
+        clean_x, clean_w = (np.where(np.isfinite(a), a, a.dtype.type(0)) for a in (x, w))
+        machine.run(clean_x, clean_w, out)
+    for part, (hit, values) in zip(_parts(out), marks, strict=True):
+        np.copyto(part, values, where=hit)
+
+
+def _parts(a: np.ndarray) -> tuple[np.ndarray, ...]:
+    return (a.real, a.imag) if a.dtype.kind == "c" else (a,)
+
+
+def _products(x: np.ndarray, w: np.ndarray) -> list[list[Pair]]:
+    """For each part of a product, the real products that it is the sum of."""
+    if x.dtype.kind != "c":
+        return [[(x, w)]]
+    return [[(x.real, w.real), (-x.imag, w.imag)], [(x.real, w.imag), (x.imag, w.real)]]
+
+
+def _mark(machine: Machine, pairs: list[Pair]) -> tuple[np.ndarray, Any]:
+    """Where the sum over `pairs` is not finite, and its values there."""
+    total = sum(_total(machine, x, w) for x, w in pairs)
+    hit = total > 0
+    if not any(np.isinf(a).any() for pair in pairs for a in pair):
+        return hit, np.nan
+    infinite = sum(_infinite(machine, x, w, np.abs) for x, w in pairs)
+    signed = sum(_infinite(machine, x, w, np.positive) for x, w in pairs)
+    values = np.where(infinite == total, np.where(signed == total, np.inf, np.nan), np.nan)
+    values[(infinite == total) & (signed == -total)] = -np.inf
+    return hit, values
+
+
+def _total(machine: Machine, x: np.ndarray, w: np.ndarray) -> Any:
+    """The terms with an operand that is not finite."""
+    p = machine.problem
+    bad_x, bad_w = ~np.isfinite(x), ~np.isfinite(w)
+    found: Any = np.zeros((1,) * len(p.out_shape))
+    if bad_x.any():
+        if p.is_dense:
+            found = np.repeat(window_counts(p, bad_x), p.group_outputs, 1)
+        else:
+            found = machine.count(bad_x, np.ones(p.w_shape, np.int8))
+    if bad_w.any():
+        found = found + machine.count(~bad_x, bad_w)
+    return np.broadcast_to(found, p.out_shape)
+
+
+def _infinite(machine: Machine, x: np.ndarray, w: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The infinite terms, each counted as `of` its sign."""
+    found: Any = np.zeros(machine.problem.out_shape)
+    signs = [of(np.where(np.isnan(a), 0, np.sign(a)).astype(np.int8)) for a in (x, w)]
+    if np.isinf(x).any():
+        found += machine.count(np.where(np.isinf(x), signs[0], 0), signs[1])
+    if np.isinf(w).any():
+        found += machine.count(np.where(np.isinf(x), 0, signs[0]), np.where(np.isinf(w), signs[1], 0))
+    return found
