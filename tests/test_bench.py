@@ -78,10 +78,12 @@ def test_short_calls_are_timed_many_at_once():
     assert timing.seconds == 0.125
 
 
-@pytest.mark.parametrize(("seconds", "calls"), [(100, 3), (4, 2)])
-def test_a_round_ends_when_its_time_is_up(seconds, calls):
+@pytest.mark.parametrize(
+    ("seconds", "round_seconds", "calls"), [(100, 7, 7), (10, 7, 5), (4, 7, 3), (4, 2, 2)]
+)
+def test_a_round_ends_when_its_time_is_up(seconds, round_seconds, calls):
     clock = Fake()
-    budget = Budget(seconds=seconds, bursts=50, round_seconds=3, burst_seconds=0, least=1)
+    budget = Budget(seconds=seconds, bursts=50, round_seconds=round_seconds, burst_seconds=0, least=1)
     timing, _ = alternate(clock.call("a", 1), {}, budget, clock)
     assert timing.calls == 1 + calls
 

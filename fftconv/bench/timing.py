@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeVar
 
+# Bursts of a round, the first of which may pay for what the other side has left behind.
+FEW = 3
+
 Clock = Callable[[], float]
 Name = TypeVar("Name", bound=Hashable)
 
@@ -26,8 +29,8 @@ class Budget:
     seconds : float
         For one row, all sides together, first calls aside.
     bursts, round_seconds : int, float
-        A round ends after so many bursts or so many seconds, whichever comes first; sooner where a peer's share of
-        the time would not do for `least` such rounds of both sides.
+        A round ends after so many bursts or so many seconds, whichever comes first. Where a peer's share of the time
+        would not do for `least` such rounds of both sides, three bursts are enough.
     burst_seconds : float
         Calls shorter than this are timed several at once.
     least : int
@@ -74,11 +77,11 @@ class Watch:
         return seconds
 
     def round(self, seconds: float) -> float:
-        """Time bursts for so many seconds; those they took together."""
+        """Time bursts for so many seconds, or a few if that is longer; the seconds they took together."""
         spent = 0.0
-        for _ in range(self.budget.bursts):
+        for done in range(1, self.budget.bursts + 1):
             spent += self.burst()
-            if spent >= seconds:
+            if spent >= self.budget.round_seconds or (spent >= seconds and done >= FEW):
                 break
         self.rounds += 1
         return spent
