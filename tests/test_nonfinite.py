@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, problem, problems
 
 from fftconv.core.plan import Request
-from fftconv.core.planner import METHODS
+from fftconv.core.planner import METHODS, plan_conv
 from fftconv.core.run import Runner, run
 
 SPOILERS = (np.nan, np.inf, -np.inf)
@@ -60,6 +60,19 @@ def spoil(a: np.ndarray, count: int, seed: int, values: tuple[float, ...] = SPOI
     return a
 
 
+def answering(p) -> list[str]:
+    """The methods that answer `p`; transforms and the direct sum always do."""
+    found = []
+    for method in METHODS:
+        try:
+            plan_conv(p, Request(method=method))
+        except ValueError:
+            assert method in ("band", "jit")
+        else:
+            found.append(method)
+    return found
+
+
 def check(p, got: np.ndarray, x: np.ndarray, w: np.ndarray, method: str = "") -> None:
     """Values that are not finite are those of the direct sum, part by part; all others are as accurate as ever.
 
@@ -78,51 +91,51 @@ def check(p, got: np.ndarray, x: np.ndarray, w: np.ndarray, method: str = "") ->
     oracle.assert_close(p, np.where(finite, got, 0).astype(p.dtype), *clean, np.where(finite, want, 0))
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("extras", EXTRAS)
 @pytest.mark.parametrize("dtype", ("f4", "f8", "c8", "c16", "g"))
-def test_data_spoil_what_the_direct_sum_spoils(forced, poisoned, method, extras, dtype):
+def test_data_spoil_what_the_direct_sum_spoils(forced, poisoned, extras, dtype):
     for i, sizes in enumerate(SIZES):
         p = problem(*sizes, "same", dtype, EXTRAS[extras])
         x, w = arrays(p)
-        for count, values in ((1, (np.nan,)), (3, SPOILERS), (2, (np.inf,))):
-            spoilt = spoil(x, count, i, values)
+        values = ((np.nan,), SPOILERS, (np.inf,))[i]
+        for method in answering(p):
+            spoilt = spoil(x, 1 + i, len(method), values)
             before = spoilt.copy()
             check(p, forced(p, spoilt, w, Request(method=method, workers=2)), spoilt, w, method)
             np.testing.assert_array_equal(spoilt, before)
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("extras", EXTRAS)
 @pytest.mark.parametrize("dtype", ("f4", "f8", "c16"))
 @pytest.mark.parametrize("pads", ("same", "full", "valid"))
-def test_kernels_spoil_only_where_a_tap_meets_a_sample(forced, method, extras, dtype, pads):
+def test_kernels_spoil_only_where_a_tap_meets_a_sample(forced, extras, dtype, pads):
     for i, sizes in enumerate((((300,), (40,)), ((30, 31), (9, 11)), ((12, 13, 14), (3, 1, 4)))):
         p = problem(*sizes, pads, dtype, EXTRAS[extras])
         x, w = arrays(p)
-        for spoiler in SPOILERS:
-            bad = spoil(w, 2, i, (spoiler,))
+        for method in answering(p):
+            bad = spoil(w, 2, i, (SPOILERS[(i + len(method)) % 3],))
             check(p, forced(p, x, bad, Request(method=method, workers=2)), x, bad, method)
-        bad_x, bad_w = spoil(x, 2, i), spoil(w, 2, i + 9)
-        check(p, forced(p, bad_x, bad_w, Request(method=method)), bad_x, bad_w, method)
+            bad_x, bad_w = spoil(x, 2, i), spoil(w, 2, i + 9)
+            check(p, forced(p, bad_x, bad_w, Request(method=method)), bad_x, bad_w, method)
 
 
-@pytest.mark.parametrize("method", METHODS)
 @given(p=problems(), seed=st.integers(0, 2**30), counts=st.tuples(st.integers(0, 4), st.integers(0, 2)))
-def test_any_problem(method, p, seed, counts):
+def test_any_problem(p, seed, counts):
     if p.dtype.kind not in "fc" or p.x_dtype.kind not in "fc" or p.w_dtype.kind not in "fc":
         p = p.with_(x_dtype=np.dtype("f8"), w_dtype=np.dtype("f8"), dtype=np.dtype("f8"))
     x, w = arrays(p, seed % 1000)
     x, w = spoil(x, counts[0], seed), spoil(w, counts[1], seed + 1)
-    check(p, run(p, x, w, None, Request(method=method)), x, w, method)
+    for method in answering(p):
+        check(p, run(p, x, w, None, Request(method=method)), x, w, method)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_zero_taps_and_opposite_infinities(forced, method):
-    p = problem((2000,), (31,), "same")
+    p = problem((1, 2000), (1, 31), "same") if method != "band" else problem((2000, 3), (31, 1), "same")
     x, w = arrays(p)
-    w[..., ::3] = 0
-    x[0, 0, [40, 400, 410, 999, 1500, 1501]] = np.inf, np.inf, -np.inf, np.nan, -np.inf, -np.inf
+    w.reshape(-1)[::3] = 0
+    line = x[0, 0, 0] if method != "band" else x[0, 0, :, 1]
+    line[[40, 400, 410, 999, 1500, 1501]] = np.inf, np.inf, -np.inf, np.nan, -np.inf, -np.inf
     got = forced(p, x, w, Request(method=method))
     check(p, got, x, w)
     assert np.isnan(got).sum() > 31 and np.isposinf(got).any() and np.isneginf(got).any()
@@ -160,31 +173,31 @@ def test_every_row_has_tiles_of_its_own():
     p = problem((40, 3000), (1, 200), "same")
     x, w = arrays(p)
     x[0, 0, 17, 2000] = -np.inf
-    for method in METHODS:
-        check(p, run(p, x, w, None, Request(method=method)), x, w)
+    for method in answering(p):
+        check(p, run(p, x, w, None, Request(method=method)), x, w, method)
 
 
 def test_nothing_but_nan():
     p = problem((5000,), (300,), "full")
     x, w = arrays(p)
-    for method in METHODS:
+    for method in answering(p):
         assert np.isnan(run(p, np.full_like(x, np.nan), w, None, Request(method=method))).all()
         assert np.isnan(run(p, x, np.full_like(w, np.nan), None, Request(method=method))).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", ("f4", "f8", "c8", "c16", "g"))
-def test_finite_sums_of_huge_numbers_are_finite(method, dtype):
+def test_finite_sums_of_huge_numbers_are_finite(dtype):
     """Near the largest number the transform of a tile overflows although no output does."""
     for sizes in (((4000,), (300,)), ((60, 70), (12, 13))):
         p = problem(*sizes, "same", dtype)
         x, w = arrays(p)
         huge = np.finfo(p.dtype).max / 16
-        tame = run(p, x, w / 64, None, Request(method=method))
-        got = run(p, x * huge, w / 64, None, Request(method=method))
-        scale = np.abs(tame).max()
-        assert scale < 16
-        np.testing.assert_allclose(got / huge / scale, tame / scale, atol=300 * np.finfo(p.dtype).eps)
+        for method in answering(p):
+            tame = run(p, x, w / 64, None, Request(method=method))
+            got = run(p, x * huge, w / 64, None, Request(method=method))
+            scale = np.abs(tame).max()
+            assert scale < 16
+            np.testing.assert_allclose(got / huge / scale, tame / scale, atol=300 * np.finfo(p.dtype).eps)
 
 
 @pytest.mark.parametrize("method", ("fft", "overlap_save"))
@@ -207,9 +220,9 @@ def test_a_narrower_result_makes_infinities_of_what_it_cannot_hold():
     p = problem((3000,), (200,), "same", ("f8", "f8", "f4"))
     x, w = arrays(p)
     x[0, 0, 1000] = 1e300
-    for method in METHODS:
+    for method in answering(p):
         with np.errstate(over="ignore"):
-            check(p, run(p, x, w, None, Request(method=method)), x, w)
+            check(p, run(p, x, w, None, Request(method=method)), x, w, method)
 
 
 def test_a_settled_runner_repairs_too():

@@ -21,10 +21,11 @@ into NaN exactly as in such a sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from math import gcd
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from fftconv.core.cost_direct import cheapest, patches
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 from fftconv.core.support import Box, crop, window_counts
-from fftconv.core.tiling import transformed_axes
+from fftconv.core.tiling import phased_axis, transformed_axes
 from fftconv.core.trim import trim
 
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
@@ -42,37 +43,96 @@ Pair = tuple[np.ndarray, np.ndarray]
 def watched(plan: ConvPlan, execute: Execute) -> Execute:
     """`execute`, with a look at its result afterwards where values that are not finite could have spread.
 
-    A direct sum keeps them in place, except where it multiplies taps with zeros for padding. Phases are problems of
-    their own, each watched.
+    Phases are problems of their own, each watched.
     """
     p = plan.problem
-    if p.dtype.kind not in "fc" or plan.chosen.by_phases:
+    if p.dtype.kind not in "fc" or plan.chosen.by_phases or _keeps_in_place(plan):
         return execute
-    if plan.method == "direct":
-        if not any(map(any, p.pads)) or cheapest(p) == "lines":
-            return execute
-        step: tuple[int, ...] = p.output_size
-    elif plan.method == "jit":
-        step = p.output_size
-    elif plan.method == "band":
-        # the rows of a cell share their samples, the cells of different turns do not
-        step = tuple(c.rows if c.turns == 1 else 1 for c in patches(p, "band").cells)
-    else:
-        axes = transformed_axes(p)
-        step = tuple(s if a in axes else 1 for a, s in enumerate(plan.tiling.step))
-    probes: tuple[Any, ...] = (..., *(slice(None, None, s) for s in step))
+    axes = [Probes(m, *every) for m, every in zip(p.output_size, _probes(plan), strict=True)]
     limit = _suspicious(p.dtype.char)
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         with np.errstate(all="ignore"):
             execute(plan, x, w, out)
-            seen = out[probes]
-            if not _calm(seen, limit):
-                suspects = ~(np.abs(seen) <= limit)
-                if suspects.any():
-                    _repair(plan, (x, w), out, _box(p, step, suspects))
+            seen = _look(out, axes)
+            # one sum shows whether there is anything to look for
+            total = np.add.reduce(seen, axis=None).item()
+            if -limit <= total.real <= limit and -limit <= total.imag <= limit:
+                return
+            suspects = ~(np.abs(seen) <= limit)
+            if suspects.any():
+                _repair(plan, (x, w), out, _box(axes, suspects))
 
     return run
+
+
+def _keeps_in_place(plan: ConvPlan) -> bool:
+    """Whether the method meets nothing but the samples of an output's window. Zeros for padding are none of them."""
+    p = plan.problem
+    if plan.method == "direct" and cheapest(p) == "lines":
+        return True
+    return plan.method in ("direct", "jit") and not any(map(any, p.pads))
+
+
+class Probes(NamedTuple):
+    """The outputs to look at along one axis: the first `width` of every `span`."""
+
+    size: int
+    span: int
+    width: int
+
+    @property
+    def regular(self) -> bool:
+        return self.width == 1 or self.width >= self.span
+
+    @property
+    def step(self) -> int:
+        """Distance of neighbours where all of them are equal."""
+        return self.span if self.width == 1 else 1
+
+    def positions(self) -> np.ndarray:
+        at = np.arange(self.size)
+        return at[:: self.step] if self.regular else at[at % self.span < self.width]
+
+
+def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:
+    """Per axis a span and a width such that no stray value escapes the first `width` outputs of every `span`.
+
+    A spectral block fills ``step`` outputs, one per phase. In a band, all rows of a cell meet all samples of its
+    patch. In a direct sum with padding it is a tap that is stray, in all outputs that it has a part in.
+    """
+    p = plan.problem
+    for a, (m, s, b) in enumerate(zip(p.output_size, p.stride, p.lhs_dilation, strict=True)):
+        if plan.chosen.tiling is not None:
+            phases = phased_axis(p, a).output_step
+            yield (plan.tiling.step[a] * phases, phases) if a in transformed_axes(p) else (1, 1)
+        elif plan.method == "band":
+            cells = patches(p, plan.method).cells[a]
+            yield (cells.rows, 1) if cells.turns == b == 1 else (1, 1)
+        else:
+            yield m, b // gcd(b, s)
+
+
+def _look(out: np.ndarray, axes: list[Probes]) -> np.ndarray:
+    every: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
+    seen = out[every]
+    for i, axis in enumerate(axes, 2):
+        if not axis.regular:
+            seen = seen.take(axis.positions(), i)
+    return seen
+
+
+def _box(axes: list[Probes], suspects: np.ndarray) -> Box:
+    """The smallest box of whole spans that holds all suspects (N, O, \\*probes)."""
+    (first, last), _, *spans = (
+        np.flatnonzero(suspects.any(tuple(b for b in range(suspects.ndim) if b != a)))[[0, -1]].tolist()
+        for a in range(suspects.ndim)
+    )
+    box = [(first, last + 1)]
+    for axis, ends in zip(axes, spans, strict=True):
+        begin, end = (int(at) // axis.span for at in axis.positions()[ends])
+        box.append((begin * axis.span, min(axis.size, (end + 1) * axis.span)))
+    return tuple(box)
 
 
 @cache
@@ -80,22 +140,6 @@ def _suspicious(char: str) -> Any:
     """Where the rounding noise of a tile lies in which something overflowed, or above."""
     info = np.finfo(char)
     return info.max * info.eps / 256
-
-
-def _calm(seen: np.ndarray, limit: Any) -> bool:
-    """Whether nothing suspicious is among `seen`: one sum shows it."""
-    total = np.add.reduce(seen, axis=None).item()
-    return bool(-limit <= total.real <= limit and -limit <= total.imag <= limit)
-
-
-def _box(p: ConvProblem, step: tuple[int, ...], suspects: np.ndarray) -> Box:
-    """The smallest box of whole tiles that holds all suspects (N, O, \\*tiles)."""
-    box = []
-    for axis, (s, m) in enumerate(zip((1, 1, *step), p.out_shape, strict=True)):
-        others = tuple(a for a in range(suspects.ndim) if a != axis)
-        found = np.flatnonzero(suspects.any(others))
-        box.append((int(found[0]) * s, min(m, (int(found[-1]) + 1) * s)))
-    return (box[0], *box[2:])
 
 
 def _repair(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, box: Box) -> None:
@@ -112,7 +156,7 @@ def _repair(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.nda
     p = p.with_(x_dtype=p.dtype, w_dtype=p.dtype)
     machine = Machine(p, Request(plan.method, plan.workers))
     spoilt_w = not np.isfinite(w).all()
-    if plan.method == "direct" and not spoilt_w:
+    if plan.method in ("direct", "jit") and not spoilt_w:
         return
     if spoilt_w or not np.isfinite(x).all():
         _replace(machine, x, w, target)
