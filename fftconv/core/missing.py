@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from math import gcd
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,21 +49,32 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
     if p.dtype.kind not in "fc" or plan.chosen.by_phases or _keeps_in_place(plan):
         return execute
     axes = [Probes(m, *every) for m, every in zip(p.output_size, _probes(plan), strict=True)]
+    regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
+    others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        with np.errstate(all="ignore"):
-            execute(plan, x, w, out)
-            seen = _look(out, axes)
-            # one sum shows whether there is anything to look for
-            total = np.add.reduce(seen, axis=None).item()
-            if -limit <= total.real <= limit and -limit <= total.imag <= limit:
-                return
-            suspects = ~(np.abs(seen) <= limit)
-            if suspects.any():
-                _repair(plan, (x, w), out, _box(axes, suspects))
+        execute(plan, x, w, out)
+        seen = out[regular]
+        for axis, positions in others:
+            seen = seen.take(positions, axis)
+        # one sum shows whether there is anything to look for
+        total = (seen if seen.size == 1 else np.add.reduce(seen, axis=None)).item()
+        if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
+            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(seen) <= limit)))
 
-    return run
+    alone = p.batch * p.out_channels == prod(len(axis.positions()) for axis in axes) == 1
+    return run if alone and plan.method in ("direct", "jit") else quietly(run)
+
+
+def quietly(f: Callable[..., None]) -> Callable[..., None]:
+    """`f` without warnings of what it computes."""
+
+    def call(*args: Any) -> None:
+        with np.errstate(all="ignore"):
+            f(*args)
+
+    return call
 
 
 def _keeps_in_place(plan: ConvPlan) -> bool:
@@ -113,15 +124,6 @@ def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:
             yield m, b // gcd(b, s)
 
 
-def _look(out: np.ndarray, axes: list[Probes]) -> np.ndarray:
-    every: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
-    seen = out[every]
-    for i, axis in enumerate(axes, 2):
-        if not axis.regular:
-            seen = seen.take(axis.positions(), i)
-    return seen
-
-
 def _box(axes: list[Probes], suspects: np.ndarray) -> Box:
     """The smallest box of whole spans that holds all suspects (N, O, \\*probes)."""
     (first, last), _, *spans = (
@@ -142,8 +144,12 @@ def _suspicious(char: str) -> Any:
     return info.max * info.eps / 256
 
 
-def _repair(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, box: Box) -> None:
-    """Compute the outputs of `box` again, with regard to what is not finite in what they see."""
+def _repair(plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[Probes], np.ndarray]) -> None:
+    """Compute the outputs around what was found again, with regard to what is not finite in what they see."""
+    axes, suspects = found
+    if not suspects.any():
+        return
+    box = _box(axes, suspects)
     p = crop(plan.problem, box)
     batch, *spans = (slice(*span) for span in box)
     target = out[(batch, slice(None), *spans)]
