@@ -28,7 +28,11 @@ def refusal(p, request: Request) -> str:
     return ""
 
 
-@pytest.mark.parametrize("method", METHODS)
+# The others answer where their trick applies.
+GENERAL = ("direct", "fft", "overlap_save")
+
+
+@pytest.mark.parametrize("method", GENERAL)
 @pytest.mark.parametrize("extras", EXTRAS)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_every_method_answers_numbers(method, extras, dtype):
@@ -108,7 +112,9 @@ def test_small_integers_are_exact_by_every_method(forced, poisoned, method, dtyp
         p = problem(*sizes, "same", dtype, EXTRAS[extras])
         x, w = arrays(p, bound=100)
         got = forced(p, x, w, Request(method=method, workers=2))
-        assert got is not None
+        if got is None:
+            assert method not in (None, *GENERAL)
+            continue
         oracle.assert_close(p, got, x, w)
 
 
@@ -140,7 +146,7 @@ def test_large_problems_are_tiled_within_the_bound_on_scratch(p):
     plan = plan_conv(p, Request(workers=2))
     assert plan.method == "overlap_save"
     assert plan.memory <= 64 * 2**20
-    assert all(c.eligible for c in plan.candidates)
+    assert all(c.eligible for c in plan.candidates if c.method in GENERAL)
 
 
 @pytest.mark.parametrize(

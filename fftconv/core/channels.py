@@ -29,6 +29,8 @@ EXECUTE_BYTES = 3 * 2**17
 ROUND_BYTES = 3 * 2**23
 # Bytes of spectra in one call of the batched product.
 PRODUCT_BYTES = 2**20
+# Input times output channels up to which complex128 matrices are multiplied as real ones.
+WIDE = 1024
 # A transposed copy writes whole cache lines where it can.
 LINE = 64
 # Outputs of one input that a job yields: its forward transform is shared by them.
@@ -127,13 +129,35 @@ class Channels:
         return even(self.problem.group_outputs, OUTPUTS_OF_ONE)
 
     @lazy
-    def kernel_chunk(self) -> int:
-        """Kernels transformed in one execute."""
+    def widened(self) -> bool:
+        """Whether the products per frequency are real ones, of matrices twice as high and as wide.
+
+        The kernel's spectra ``a + ib`` then hold the matrix ``[[a, -b], [b, a]]``, at twice the bytes for the same
+        work. BLAS libraries have faster ways for small real matrices, which need no buffer and so no lock.
+        """
+        return self.bin_bytes == 8 or self.problem.group_inputs * self.problem.group_outputs <= WIDE
+
+    @lazy
+    def kernel_chunk(self) -> tuple[int, int]:
+        """Kernels transformed in one execute: outputs, and inputs of each."""
         p, tiling = self.problem, self.layout.tiling
         held = max(1, EXECUTE_BYTES // (prod(tiling.nfft) * self.layout.dtype.itemsize))
-        return even(
-            p.out_channels * p.group_inputs, max(held, 1 if self.products else LINE // self.bin_bytes)
-        )
+        held = max(held, 1 if self.products else LINE // self.bin_bytes)
+        inputs = even(p.group_inputs, held)
+        return even(p.out_channels, held // inputs), inputs
+
+    @lazy
+    def kernel_jobs(self) -> int:
+        """Executes that transform all kernels."""
+        p, (outputs, inputs) = self.problem, self.kernel_chunk
+        return -(-p.out_channels // outputs) * -(-p.group_inputs // inputs)
+
+    @lazy
+    def kernel_bytes(self) -> int:
+        """Spectra of all kernels."""
+        p = self.problem
+        wide = 1 if self.products or not self.widened else 2
+        return p.out_channels * p.group_inputs * self.bins * self.bin_bytes * wide
 
     @lazy
     def jobs(self) -> int:
@@ -151,5 +175,6 @@ class Channels:
         """Frequencies in one call of the batched product."""
         p = self.problem
         n = self.round_slots * self.slot
-        each = p.out_channels * p.group_inputs + n * (p.in_channels + p.out_channels)
+        each = p.out_channels * p.group_inputs * (2 if self.widened else 1)
+        each += n * (p.in_channels + p.out_channels)
         return even(self.bins, max(16, PRODUCT_BYTES // (each * self.bin_bytes)))

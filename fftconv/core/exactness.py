@@ -1,4 +1,4 @@
-"""Which methods are allowed to answer, where rounding would show: integers.
+"""Which methods are allowed to answer, where rounding would show: integers and booleans.
 
 A spectral method computes in float64 and rounds. With u the unit roundoff, a transform of N points errs by at
 most ``c u log2(N) ||x||`` in the 2-norm (Higham, Accuracy and Stability of Numerical Algorithms, theorem 24.2);
@@ -8,16 +8,27 @@ forward, kernel and inverse transform together give, by Cauchy and Schwarz, at e
 
 Rounding recovers the exact sum when that is below one half. ``c = 8`` covers the constants of mixed radices with
 room to spare; measured errors stay below a hundredth of the bound.
+
+Integers beyond that bound are split into limbs, the digits of ``x = sum_i x_i 2^(bi)`` in ``[-2^(b-1), 2^(b-1))``.
+The limbs of x are input channels of a problem in float64, one output channel per power of two:
+
+    y = sum_s 2^s y_s,     y_s = sum of x_i * w_j over the pairs of limbs with shifts that add up to s,
+
+so each limb is transformed once, and what is to be added is added before the inverse transform. Sums are wanted
+modulo the 2^bits of the result's dtype: digits and powers from there on are left out.
 """
 
 from __future__ import annotations
 
-from math import log2, prod, sqrt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, frexp, log2, prod, sqrt
 
 import numpy as np
 
-from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem
+from fftconv.core.lazy import lazy
+from fftconv.core.plan import ConvPlan, Tiling
+from fftconv.core.problem import ConvProblem, Ints
 
 UNIT_ROUNDOFF = 2.0**-53
 CONSTANT = 3 * 8
@@ -25,10 +36,14 @@ CONSTANT = 3 * 8
 
 def rounding_recovers(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> bool:
     """Whether rounding the spectral plan's output gives the exact sums of these integers."""
-    p = plan.problem
-    points = prod(plan.tiling.nfft) if plan.chosen.tiling else _points(p)
-    samples = min(x.size // max(1, p.batch), 2 * points * p.group_inputs)
-    norm = sqrt(samples) * peak(x) * sqrt(prod(p.w_shape[1:])) * peak(w)
+    return recovers(plan.problem, plan.chosen.tiling, peak(x) * peak(w))
+
+
+def recovers(p: ConvProblem, tiling: Tiling | None, peaks: float) -> bool:
+    """The same for operands the product of whose largest magnitudes is `peaks`."""
+    points = prod(tiling.nfft) if tiling else _points(p)
+    samples = min(prod(p.x_shape[1:]), 2 * points * p.group_inputs)
+    norm = sqrt(samples) * sqrt(prod(p.w_shape[1:])) * peaks
     return CONSTANT * UNIT_ROUNDOFF * log2(max(2, points)) * norm < 0.5
 
 
@@ -41,3 +56,86 @@ def peak(a: np.ndarray) -> float:
     if a.size == 0:
         return 0.0
     return max(abs(float(a.max())), abs(float(a.min())))
+
+
+def peak_bits(a: np.ndarray) -> int:
+    """Bits of the largest magnitude."""
+    return frexp(peak(a))[1]
+
+
+@dataclass(frozen=True)
+class Limbs:
+    """How integers are split: the width of a limb in bits and the number of limbs, of x and of w.
+
+    Examples
+    --------
+    >>> Limbs((16, 16), (4, 1), 64).shifts
+    (0, 16, 32, 48)
+    """
+
+    width: tuple[int, int]
+    count: tuple[int, int]
+    bits: int
+
+    @lazy
+    def shifts(self) -> Ints:
+        """The powers of two that the output channels stand for."""
+        x, w = (range(0, n * width, width) for n, width in zip(self.count, self.width, strict=True))
+        return tuple(sorted({i + j for i in x for j in w if i + j < self.bits}))
+
+    @property
+    def transforms(self) -> int:
+        """Transforms of the signal, there and back."""
+        return self.count[0] + len(self.shifts)
+
+    @property
+    def peaks(self) -> float:
+        """Bound of the product of two limbs."""
+        return prod(2.0 ** (width if n == 1 else width - 1) for n, width in zip(self.count, self.width, strict=True))
+
+    def problem(self, p: ConvProblem) -> ConvProblem:
+        """The problem in float64 with limbs for channels."""
+        real = np.dtype(np.float64)
+        return p.with_(
+            in_channels=p.in_channels * self.count[0],
+            out_channels=p.out_channels * len(self.shifts),
+            x_dtype=real,
+            w_dtype=real,
+            dtype=real,
+        )
+
+
+def splits(p: ConvProblem, operands: tuple[int, int], tiling: Tiling | None) -> Iterator[Limbs]:
+    """Ways to split operands of so many bits that rounding recovers what `tiling` gives, the cheapest first.
+
+    Widths shrink from one to the next, so that one is left should the tiles turn out to be larger.
+    """
+    bits = 8 * p.dtype.itemsize if p.dtype.kind in "iu" else 64
+    ways = sorted(_ways(operands, bits), key=lambda limbs: (limbs.transforms, limbs.peaks))
+    return (limbs for limbs in ways if recovers(limbs.problem(p), tiling, limbs.peaks))
+
+
+def _ways(operands: tuple[int, int], bits: int) -> Iterator[Limbs]:
+    """An operand stays whole, or is split into digits as wide as those of the other."""
+    x, w = operands
+    for width in range(1, max(x, w) + 2):
+        # a digit keeps the sign, and none is needed beyond the bits of the result
+        n, m = (ceil(min(each + 1, bits) / width) for each in (x, w))
+        yield Limbs((width, width), (n, m), bits)
+        if w <= bits:
+            yield Limbs((width, w), (n, 1), bits)
+        if x <= bits:
+            yield Limbs((x, width), (1, m), bits)
+
+
+def split(a: np.ndarray, width: int, count: int) -> Iterator[np.ndarray]:
+    """The digits of `a`, modulo ``2^(width * count)``, the lowest first; a single one is `a` itself."""
+    if count == 1:
+        yield a
+        return
+    rest = a.astype(np.int64)
+    half = 1 << (width - 1)
+    for _ in range(count):
+        digit = ((rest + half) & (2 * half - 1)) - half
+        yield digit
+        rest = (rest - digit) >> width

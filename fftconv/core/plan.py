@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fftconv.core.problem import ConvProblem, Ints
+
+if TYPE_CHECKING:
+    from fftconv.core.exactness import Limbs
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Request:
     fft_exact : bool or None
         For integer problems: True where a bound proves that a rounded float64 transform gives the exact
         sums, False where it does not, None where nobody looked at the values.
+    bits : (int, int)
+        For integer problems: bits of the largest magnitude of input and kernel, where `fft_exact` is False.
     max_memory : int
         Bytes of scratch the plan may use; 0 is no bound.
     """
@@ -28,6 +34,7 @@ class Request:
     workers: int = 0
     fft_exact: bool | None = None
     max_memory: int = 0
+    bits: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Candidate:
         Predicted time, bytes beyond input and output, and threads.
     tiling : Tiling or None
         Tile of a spectral method.
+    limbs : Limbs or None
+        How integers are split that are too large for a transform to round.
     by_phases : bool
         Whether dilations are first split into dense problems, each answered by `method`.
     reason : str
@@ -84,6 +93,7 @@ class Candidate:
     by_phases: bool = False
     reason: str = ""
     rank: float = 0.0
+    limbs: Limbs | None = None
 
     @property
     def eligible(self) -> bool:

@@ -10,10 +10,11 @@ from functools import lru_cache, partial
 from math import prod
 
 from fftconv.core.cost import BUILT_IN
+from fftconv.core.cost_direct import fits, useful_workers
 from fftconv.core.cost_direct import scratch as direct_scratch
 from fftconv.core.cost_direct import seconds as direct_seconds
-from fftconv.core.cost_direct import useful_workers
 from fftconv.core.engine import get_engine
+from fftconv.core.exactness import recovers, splits
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import Candidate, ConvPlan, Request
 from fftconv.core.problem import ConvProblem
@@ -25,7 +26,10 @@ from fftconv.core.workers import worker_limit
 # Scratch that a plan of many tiles may use where the caller sets no bound.
 DEFAULT_SCRATCH = 64 * 2**20
 
-METHODS = ("direct", "fft", "overlap_save")
+METHODS = ("direct", "band", "jit", "fft", "overlap_save")
+
+# How much slower than compiled loops the blocked ones may be that stand in for them until they are compiled.
+STAND_IN = 4.0
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
@@ -62,8 +66,10 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
-    whole = p.is_dense or (method == "direct" and all(b == 1 for b in p.lhs_dilation))
-    found = (_DENSE[method] if whole else partial(_by_phases, method))(p, request, workers)
+    if method not in _SUMS and (p.dtype.kind == "b" or request.fft_exact is False):
+        return _by_limbs(method, p, request, workers)
+    whole = fits(method, p) if method in _SUMS else p.is_dense
+    found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
     # the direct sum needs next to nothing and is what remains under any bound
     if method != "direct" and 0 < request.max_memory < found.scratch:
         return Candidate(
@@ -77,19 +83,26 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
     if method == "direct":
         return ""
     if p.ndim == 0:
-        return "there is no axis to transform"
-    if p.dtype.kind == "b":
-        return "a logical sum has no transform"
-    if p.dtype.kind in "iu" and request.fft_exact is False:
+        return "there is no axis to transform" if method not in _SUMS else "there is no axis"
+    if method == "band":
+        return (
+            "" if fits("band", p) else "a band of outputs needs a float dtype and taps that neighbours share"
+        )
+    if method == "jit":
+        dense = p.with_(lhs_dilation=(1,) * p.ndim)
+        return "" if fits("jit", dense) else f"compiled loops need the package numba and have no {p.dtype}"
+    if p.dtype.kind in "iu" and request.fft_exact is False and not any(request.bits):
         return "rounding could not be proved to give the exact integers"
     return ""
 
 
-def _direct(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    workers = useful_workers("direct", p, workers)
-    seconds = direct_seconds("direct", p, workers)
-    rank = direct_seconds("direct", p, NOMINAL_WORKERS)
-    return Candidate("direct", seconds, direct_scratch("direct", p, workers), workers, rank=rank)
+def _sum(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+    workers = useful_workers(method, p, workers)
+    rank = direct_seconds(method, p, NOMINAL_WORKERS)
+    if method == "jit":
+        rank = max(rank, direct_seconds("taps", p, NOMINAL_WORKERS) / STAND_IN)
+    seconds = direct_seconds(method, p, workers)
+    return Candidate(method, seconds, direct_scratch(method, p, workers), workers, rank=rank)
 
 
 def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
@@ -101,8 +114,9 @@ def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
     return overlap_save(p, workers, fast, request.max_memory or DEFAULT_SCRATCH)
 
 
-_DENSE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
-    "direct": _direct,
+_SUMS = ("direct", "band", "jit")
+_WHOLE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
+    **{method: partial(_sum, method) for method in _SUMS},
     "fft": _whole,
     "overlap_save": _overlap_save,
 }
@@ -123,3 +137,24 @@ def _by_phases(method: str, p: ConvProblem, request: Request, workers: int) -> C
             rank += count * _plan(sub, Request(method, 1, fft_exact=True), 1, "").chosen.seconds / nominal
             scratch = max(scratch, chosen.scratch)
     return Candidate(method, seconds, outer * scratch, workers, by_phases=True, rank=rank)
+
+
+# Seconds per limb of a sample or of a sum: split or rounded, shifted and added.
+LIMB_SECONDS = 6e-9
+
+
+def _by_limbs(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+    """A problem in float64 with limbs for channels; booleans are their own limbs, and are counted."""
+    operands = (1, 1) if p.dtype.kind == "b" else request.bits
+    tiling = None
+    for _ in range(8):
+        limbs = next(splits(p, operands, tiling), None)
+        if limbs is None:
+            break
+        inner = _plan(limbs.problem(p), Request(method), workers, "").chosen
+        if recovers(limbs.problem(p), inner.tiling, limbs.peaks):
+            added = LIMB_SECONDS * (prod(p.x_shape) * limbs.count[0] + prod(p.out_shape) * len(limbs.shifts))
+            seconds, rank = inner.seconds + added, inner.rank + added
+            return Candidate(method, seconds, inner.scratch, inner.workers, rank=rank, limbs=limbs)
+        tiling = inner.tiling
+    return Candidate(method, reason="no way was found to split the integers into limbs that rounding recovers")

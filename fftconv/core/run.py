@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fftconv.core.config import Config, get_config
-from fftconv.core.exactness import rounding_recovers
+from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.methods import Executor, executor
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
@@ -50,11 +50,13 @@ def run(
 
 
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
-    """The plan for these values: integers are transformed only where rounding is proved to recover their sums."""
+    """The plan for these values: integers are transformed whole only where rounding is proved to recover their sums."""
     plan = plan_conv(problem, request)
-    if problem.dtype.kind in "iu" and plan.method != "direct" and request.fft_exact is None:
-        return plan_conv(problem, replace(request, fft_exact=rounding_recovers(plan, x, w)))
-    return plan
+    if problem.dtype.kind not in "iu" or plan.method not in SPECTRAL or request.fft_exact is not None:
+        return plan
+    if rounding_recovers(plan, x, w):
+        return plan_conv(problem, replace(request, fft_exact=True))
+    return plan_conv(problem, replace(request, fft_exact=False, bits=(peak_bits(x), peak_bits(w))))
 
 
 class Runner:

@@ -208,5 +208,7 @@ def scratch_bytes(layout: TileLayout, workers: int) -> int:
     pointwise = p.group_inputs == p.group_outputs == 1
     channels = p.in_channels if pointwise else p.in_channels + p.out_channels
     rows = prod(t for a, t in enumerate(layout.tile_size) if a not in layout.axes)
-    kernels = (p.out_channels * p.group_inputs * spectrum_bytes + signal_bytes + spectrum_bytes) // rows
+    repeated = tiling.blocks * rows if layout.repeats_spectra and pointwise else 1
+    spectra = p.out_channels * p.group_inputs * spectrum_bytes * repeated
+    kernels = (spectra + signal_bytes + spectrum_bytes) // rows
     return workers * held * channels * (signal_bytes + spectrum_bytes) + kernels

@@ -24,6 +24,11 @@ from fftconv.core.plan import Tiling
 from fftconv.core.problem import ConvProblem, Ints
 
 
+# Elements that a NumPy ufunc buffers, and what spectra may occupy for being repeated.
+UFUNC_BUFFER = 8192
+REPEATED_BYTES = 4 * 2**20
+
+
 def transformed_axes(p: ConvProblem) -> Ints:
     """Spatial axes along which the kernel has any extent; the last axis where it has none."""
     return tuple(a for a, k in enumerate(p.kernel_size) if k > 1) or (p.ndim - 1,)
@@ -167,6 +172,20 @@ class TileLayout:
 
     def signal_shape(self, channels: int) -> Ints:
         return (self.tiling.batch, channels, self.tiling.blocks, *self.tile_size)
+
+    @lazy
+    def repeats_spectra(self) -> bool:
+        """Whether a kernel's spectrum stands once per block and carried row, not once for all of them.
+
+        A NumPy operand that is broadcast in runs shorter than the ufunc buffer is copied through that buffer, at
+        nearly twice the time of a product of equal shapes.
+        """
+        p = self.problem
+        bins = prod(n for a, n in enumerate(self.spectrum_size) if a in self.axes)
+        held = self.tiling.blocks * prod(n for a, n in enumerate(self.spectrum_size) if a not in self.axes)
+        complex_bytes = self.dtype.itemsize * (1 if self.dtype.kind == "c" else 2)
+        all_bytes = p.out_channels * p.group_inputs * bins * held * complex_bytes
+        return held > 1 and bins < UFUNC_BUFFER and all_bytes <= REPEATED_BYTES
 
     @lazy
     def tiles_per_axis(self) -> Ints:

@@ -17,15 +17,19 @@ Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 
 _ROOMS = {
     "direct": "direct",
+    "band": "gemm",
+    "jit": "jit",
     "fft": "spectral",
     "overlap_save": "spectral",
     "by phases": "polyphase",
+    "limbs": "limbs",
 }
 
 
 def executor(plan: ConvPlan) -> Executor:
     """The function that runs `plan`."""
-    method = "by phases" if plan.chosen.by_phases else plan.method
+    chosen = plan.chosen
+    method = "limbs" if chosen.limbs else "by phases" if chosen.by_phases else chosen.method
     try:
         return _LOADED[method]
     except KeyError:

@@ -22,26 +22,35 @@ Job = tuple[tuple[int, tuple[Tile, ...]], Range]
 
 
 class Round:
-    """Scratch for the rounds of one call, and the three steps of a round.
+    """The three steps of a round, and the scratch that they share.
 
     Parameters
     ----------
     channels : Channels
     engine : Engine
     arrays : tuple
-        (x, spectra, out) with `spectra` of shape (bins, O * C/groups).
+        (x, spectra, out) with `spectra` as `kernel_spectra` makes them.
+    scratch : tuple
+        Memory for the spectra of inputs and outputs, as `shapes` says.
     """
 
     def __init__(
-        self, channels: Channels, engine: Engine, arrays: tuple[np.ndarray, np.ndarray, np.ndarray]
+        self,
+        channels: Channels,
+        engine: Engine,
+        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        scratch: tuple[np.ndarray, np.ndarray],
     ) -> None:
         self.channels = channels
         self.engine = engine
         self.x, self.spectra, self.out = arrays
-        p = channels.problem
+        self.inputs, self.outputs = scratch
+
+    @staticmethod
+    def shapes(channels: Channels) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Of the scratch for input and output spectra."""
         held = (channels.bins, channels.round_slots, channels.slot)
-        self.inputs = np.empty((*held, p.in_channels), self.spectra.dtype)
-        self.outputs = np.empty((*held, p.out_channels), self.spectra.dtype)
+        return (*held, channels.problem.in_channels), (*held, channels.problem.out_channels)
 
     def run(self, jobs: list[tuple[Tile, ...]], workers: int) -> None:
         """Answer `jobs`, at most `round_slots` of them."""
@@ -78,12 +87,19 @@ class Round:
     def _multiply(self, bins: Range, slots: int) -> None:
         """[tiles x I] * [I x J] for each frequency and group."""
         p = self.channels.problem
-        x, y = (
-            held[slice(*bins), :slots].reshape(bins[1] - bins[0], -1, p.groups, each).swapaxes(1, 2)
-            for held, each in ((self.inputs, p.group_inputs), (self.outputs, p.group_outputs))
+        count = bins[1] - bins[0]
+        x, y, w = (
+            self.inputs[slice(*bins), :slots],
+            self.outputs[slice(*bins), :slots],
+            self.spectra[slice(*bins)],
         )
-        w = self.spectra[slice(*bins)].reshape(-1, p.groups, p.group_outputs, p.group_inputs)
-        np.matmul(x, w.swapaxes(2, 3), out=y)
+        if self.channels.widened:
+            real = x.real.dtype
+            x, y, w = x.view(real), y.view(real), w.view(real)
+        x = x.reshape(count, -1, p.groups, x.shape[-1] // p.groups)
+        y = y.reshape(count, -1, p.groups, y.shape[-1] // p.groups)
+        w = w.reshape(count, p.groups, -1, w.shape[-1])
+        np.matmul(x.swapaxes(1, 2), w.transpose(0, 1, 3, 2), out=y.swapaxes(1, 2))
 
 
 def bins_first(channels: Channels, spectra: np.ndarray) -> np.ndarray:

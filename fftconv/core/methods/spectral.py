@@ -22,6 +22,7 @@ from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import gather, parts, scatter
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
+from fftconv.core.spare import spare
 from fftconv.core.tiling import Tile, TileLayout
 from fftconv.core.workers import for_each
 
@@ -32,8 +33,9 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     """Run a spectral plan."""
     layout = TileLayout(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
-    spectra = kernel_spectra(layout, engine, w, plan.workers)
-    apply_spectra(layout, engine, (x, spectra, out), plan.workers)
+    with spare(engine, *spectra_memory(layout, engine)) as memory:
+        spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
+        apply_spectra(layout, engine, (x, spectra, out), plan.workers)
 
 
 def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: int) -> None:
@@ -42,9 +44,11 @@ def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: i
     if channels.products:
         _multiply(channels, engine, arrays, workers)
         return
-    scratch = Round(channels, engine, arrays)
-    for jobs in batched(layout.jobs(), channels.round_slots):
-        scratch.run(jobs, workers)
+    shapes, dtype = Round.shapes(channels), arrays[1].dtype
+    with spare(engine, shapes[0], dtype) as inputs, spare(engine, shapes[1], dtype) as outputs:
+        scratch = Round(channels, engine, arrays, (inputs, outputs))
+        for jobs in batched(layout.jobs(), channels.round_slots):
+            scratch.run(jobs, workers)
 
 
 def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int) -> None:
@@ -91,48 +95,82 @@ def _tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
     return FFTSpec(layout.signal_shape(channels.input_chunk), layout.fft_axes, layout.dtype)
 
 
-def kernel_spectra(layout: TileLayout, engine: Engine, w: np.ndarray, workers: int = 1) -> np.ndarray:
-    """Spectra of all kernels, with the 1/N of the inverse folded in.
+def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of the memory for the spectra of all kernels.
 
-    Shape (C, O/C, 1, \\*bins), laid out like `FFTPlan.spectrum_whole`, to multiply tiles where each output sees
-    one input; else (bins, O * C/groups).
+    Where each output sees one input, (O, blocks, \\*bins) to multiply tiles, laid out like
+    `FFTPlan.spectrum_whole`; blocks and carried axes are 1 long unless the layout repeats spectra. Else
+    (\\*bins, O, 1, C/groups), or (\\*bins, O, 2, C/groups) with ``conj(W)`` and ``i*conj(W)``: seen as real numbers,
+    the rows of ``[[a, -b], [b, a]]``.
     """
     p, channels = layout.problem, Channels(layout)
+    tiles = _tile_spec(layout, channels)
+    if channels.products:
+        blocks, *pitch = engine.spectrum_pitch(tiles)[2:]
+        if not layout.repeats_spectra:
+            blocks, pitch = 1, [n if a in layout.axes else 1 for a, n in enumerate(pitch)]
+        return (p.out_channels, blocks, *pitch), tiles.spectrum_dtype
+    bins = (n if a in layout.axes else 1 for a, n in enumerate(layout.spectrum_size))
+    return (*bins, p.out_channels, 2 if channels.widened else 1, p.group_inputs), tiles.spectrum_dtype
+
+
+def kernel_spectra(
+    layout: TileLayout, engine: Engine, arrays: tuple[np.ndarray, np.ndarray], workers: int = 1
+) -> np.ndarray:
+    """Spectra of all kernels, with the 1/N of the inverse folded in, as `apply_spectra` takes them.
+
+    `arrays` is (w, memory), the memory as `spectra_memory` says; the result is a view of it.
+    """
+    p, channels = layout.problem, Channels(layout)
+    w, memory = arrays
     if not p.flip:
         w = w[(..., *(slice(None, None, -1),) * p.ndim)]
-    kernels = w.reshape(-1, *p.kernel_size)
-    nfft, chunk = layout.tiling.nfft, channels.kernel_chunk
-    spec = FFTSpec((chunk, *nfft), tuple(1 + a for a in layout.axes), layout.dtype)
-    bins = spec.spectrum_shape[1:]
-    if channels.products:
-        pitch = engine.spectrum_pitch(_tile_spec(layout, channels))[3:]
-        whole = np.zeros(
-            (len(kernels), *(n if a in layout.axes else 1 for a, n in enumerate(pitch))), spec.spectrum_dtype
-        )
-        spectra = whole[(slice(None), *map(slice, bins))]
-    else:
-        whole = spectra = np.empty((*bins, len(kernels)), spec.spectrum_dtype)
+    spec = FFTSpec(
+        (*channels.kernel_chunk, *layout.tiling.nfft), tuple(2 + a for a in layout.axes), layout.dtype
+    )
+    target = memory if not channels.products else _within(memory, layout)
 
-    def work(some: Range) -> None:
-        a, b = some
+    def work(job: tuple[Range, Range]) -> None:
+        outputs, inputs = (slice(*r) for r in job)
+        kernels = w[outputs, inputs]
+        held = tuple(map(slice, kernels.shape[:2]))
         with engine.borrow(spec) as plan:
-            _place(kernels[a:b], plan.signal[: b - a], p)
-            found = plan.forward()[: b - a]
+            _place(kernels, plan.signal[held], p)
+            found = plan.forward()[held]
             if channels.products:
-                np.copyto(spectra[a:b], found)
+                np.copyto(target[outputs], found)
             else:
-                np.copyto(spectra[..., a:b], np.moveaxis(found, 0, -1))
+                _turn(found, target[..., outputs, :, inputs])
 
-    for_each(ranges(len(kernels), chunk), work, workers)
+    for_each(product(*map(ranges, w.shape[:2], channels.kernel_chunk)), work, workers)
     if channels.products:
-        return whole.reshape(p.in_channels, p.group_outputs, 1, *whole.shape[1:])
-    return spectra.reshape(-1, len(kernels))
+        return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
+    return memory.reshape(-1, *memory.shape[-3:])
+
+
+def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
+    """The part of the memory that holds spectra; zeros in the rest, which is multiplied too and must not overflow."""
+    ends = [min(n, m) for n, m in zip(layout.spectrum_size, memory.shape[2:], strict=True)]
+    for a, (n, m) in enumerate(zip(ends, memory.shape[2:], strict=True)):
+        if n < m:
+            memory[(slice(None),) * (2 + a) + (slice(n, None),)] = 0
+    return memory[(..., *map(slice, ends))]
+
+
+def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
+    """Spectra (outputs, inputs, \\*bins) to (\\*bins, outputs, 1 or 2, inputs); overwrites `spectra`."""
+    turned = np.moveaxis(spectra, (0, 1), (-2, -1))
+    if target.shape[-2] == 2:
+        np.conjugate(spectra, out=spectra)
+        np.copyto(target[..., 0, :], turned)
+        np.multiply(spectra, 1j, out=spectra)
+    np.copyto(target[..., -1, :], turned)
 
 
 def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
     """Kernels in convolution order into the buffer, their last tap at index 0, the others before it, over N."""
     signal[...] = 0
-    scale = signal.real.dtype.type(1) / prod(signal.shape[1:])
+    scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
     halves = [
         ((slice(0, 1), slice(k - 1, k)), (slice(1 - k, None), slice(0, k - 1)))
         if k > 1

@@ -50,18 +50,23 @@ def gather(layout: TileLayout, tile: Tile, x: np.ndarray, signal: np.ndarray) ->
     if blocks == 1:
         _fill(x, window, target[:, :, 0])
         return
+    # Blocks that see nothing but samples are one overlapping view; those at an edge are filled one by one.
     first, nfft, step = window[a]
-    jump = layout.block_jump
-    run = (*window[:a], (first, (blocks - 1) * jump + (nfft - 1) * step + 1, 1), *window[a + 1 :])
-    source = _inside(x, run)
+    jump, span = layout.block_jump, (nfft - 1) * step + 1
+    j0 = max(0, -(first // jump))
+    j1 = min(blocks, (x.shape[2 + a] - span - first) // jump + 1)
+    run = (first + j0 * jump, (j1 - j0 - 1) * jump + span, 1)
+    source = _inside(x, (*window[:a], run, *window[a + 1 :])) if j0 < j1 else None
     if source is None:
-        source = np.empty((*x.shape[:2], *(count for _, count, _ in run)), signal.dtype)
-        _fill(x, run, source)
-    strides = list(source.strides)
-    along = strides[2 + a]
-    strides[2 + a] = step * along
-    strides.insert(2, jump * along)
-    np.copyto(target, as_strided(source, target.shape, strides, writeable=False), casting="same_kind")
+        j0 = j1 = 0
+    else:
+        inner, strides = target[:, :, j0:j1], list(source.strides)
+        along = strides[2 + a]
+        strides[2 + a] = step * along
+        strides.insert(2, jump * along)
+        np.copyto(inner, as_strided(source, inner.shape, strides, writeable=False), casting="same_kind")
+    for j in (*range(j0), *range(j1, blocks)):
+        _fill(x, (*window[:a], (first + j * jump, nfft, step), *window[a + 1 :]), target[:, :, j])
 
 
 def _inside(x: np.ndarray, window: Window) -> np.ndarray | None:

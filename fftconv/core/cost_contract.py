@@ -1,0 +1,134 @@
+"""What a spectral plan costs, channels included: seconds of its steps, bytes of its scratch.
+
+A plan's steps follow each other, and each is shared by all workers. Outputs of one input each take two: the
+kernel's transforms, then jobs of forward, multiply, inverse. Sums over inputs take four: the kernel's transforms, the
+forward ones, the products per frequency, the inverse ones (see `core.channels`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from fftconv.core.channels import Channels
+from fftconv.core.cost import BUILT_IN, HostProfile, fft_seconds, shared_seconds
+from fftconv.core.lazy import lazy
+from fftconv.core.tiling import TileLayout
+
+# Nanoseconds by bytes of a complex bin: to copy one between the orders of transform and product, to read a bin of
+# the kernel's spectra, and of one multiply-add of the batched product.
+TURN = {8: 1.1, 16: 1.7}
+READ = {8: 0.8, 16: 1.6}
+MULTIPLY_ADD = {8: 0.12, 16: 0.25}
+LONG_DOUBLE = 10.0
+# Nanoseconds of one small matrix product.
+PRODUCT = 90.0
+
+Step = tuple[int, float, float]
+"""Jobs of a step, the interpreter's seconds of each, and the others."""
+
+
+@dataclass(frozen=True)
+class ChannelCost:
+    """Predicted time of one tiling of one problem.
+
+    Attributes
+    ----------
+    layout : TileLayout
+    host : HostProfile
+    """
+
+    layout: TileLayout
+    host: HostProfile = BUILT_IN
+
+    def seconds(self, workers: int) -> float:
+        """On at most `workers` threads."""
+        shared = (shared_seconds(*step, workers, self.host)[0] for step in self.steps)
+        return self.host.call + sum(shared)
+
+    def workers(self, most: int) -> int:
+        """How many of `most` threads are worth waking."""
+        return max(shared_seconds(*step, most, self.host)[1] for step in self.steps)
+
+    @lazy
+    def channels(self) -> Channels:
+        return Channels(self.layout)
+
+    @lazy
+    def steps(self) -> tuple[Step, ...]:
+        """What happens one after the other."""
+        if self.channels.products:
+            return self._kernel, self._alone
+        return self._kernel, self._end("in"), self._products, self._end("out")
+
+    @lazy
+    def _transform(self) -> float:
+        """One direction of one channel of a job, with its gather or scatter."""
+        layout = self.layout
+        shape = layout.signal_shape(1)
+        moved = prod(shape) * layout.dtype.itemsize * self.host.copy * (2 if layout.tiling.packed else 1)
+        return fft_seconds(shape, layout.fft_axes, layout.dtype, self.host) / 2 + moved * 1e-9
+
+    def _per_bin(self, table: dict[int, float]) -> float:
+        return table.get(self.channels.bin_bytes, LONG_DOUBLE) * 1e-9
+
+    @lazy
+    def _kernel(self) -> Step:
+        c, tiling = self.channels, self.layout.tiling
+        axes = tuple(1 + a for a in self.layout.axes)
+        each = fft_seconds((1, *tiling.nfft), axes, self.layout.dtype, self.host) / 2
+        each += c.bins * self._per_bin(READ if c.products else TURN) * (2 if c.widened else 1)
+        return c.kernel_jobs, self.host.job, each * prod(c.kernel_chunk)
+
+    @lazy
+    def _alone(self) -> Step:
+        p, c = self.layout.problem, self.channels
+        bins = c.slot * c.bins
+        spectrum = {8: "F", 16: "D"}.get(c.bin_bytes, "G")
+        multiply = bins * self.host.multiply[spectrum] * 1e-9
+        each = self._transform + c.outputs_of_one * (self._transform + multiply)
+        jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
+        return jobs, self.host.job * c.outputs_of_one, each * c.input_chunk
+
+    def _end(self, side: str) -> Step:
+        p, c = self.layout.problem, self.channels
+        total, chunk = (p.in_channels, c.input_chunk) if side == "in" else (p.out_channels, c.output_chunk)
+        each = self._transform + c.slot * c.bins * self._per_bin(TURN)
+        return c.jobs * -(-total // chunk), self.host.job, each * chunk
+
+    @lazy
+    def _products(self) -> Step:
+        p, c = self.layout.problem, self.channels
+        rounds, calls = -(-c.jobs // c.round_slots), -(-c.bins // c.bin_chunk)
+        tiles = min(c.jobs, c.round_slots) * c.slot
+        pairs = p.group_inputs * p.group_outputs
+        each = PRODUCT * 1e-9 + pairs * (tiles * self._per_bin(MULTIPLY_ADD) + self._per_bin(READ))
+        return rounds * calls, self.host.job / 2, c.bin_chunk * p.groups * each
+
+
+def channel_scratch(layout: TileLayout, workers: int) -> int:
+    """Bytes beyond input and output: the kernel's spectra, the spectra of a round, the transforms of every worker."""
+    p, c = layout.problem, Channels(layout)
+    signal = c.tile_bytes
+    spectrum = c.slot * c.bins * c.bin_bytes
+    kernel_plan = prod(c.kernel_chunk) * (
+        prod(layout.tiling.nfft) * layout.dtype.itemsize + c.bins * c.bin_bytes
+    )
+    total = c.kernel_bytes + min(workers, c.kernel_jobs) * kernel_plan
+    if c.products:
+        plans = c.input_chunk * (1 if p.group_outputs == 1 else 2)
+        jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
+    else:
+        same = c.input_chunk == c.output_chunk
+        plans = c.input_chunk if same else c.input_chunk + c.output_chunk
+        jobs = c.jobs * -(-p.in_channels // c.input_chunk)
+        total += c.round_slots * spectrum * (p.in_channels + p.out_channels)
+    workers = min(workers, jobs)
+    edge = 0
+    if layout.tiling.blocks > 1:
+        a, axis = layout.run_axis, layout.phased[layout.run_axis]
+        nfft = layout.tiling.nfft[a]
+        reach = (layout.tiling.blocks - 1) * layout.block_jump + (nfft - 1) * axis.sample_step + 1
+        real = layout.dtype.itemsize // (2 if layout.tiling.packed else 1)
+        edge = c.input_chunk * layout.tiling.batch * prod(layout.tile_size) // nfft * reach * real
+    return total + workers * (plans * (signal + spectrum) + edge)
