@@ -152,7 +152,7 @@ def _torch(torch: Any, case: Case, x: np.ndarray, w: np.ndarray) -> Calls:
         yield Call(
             case.function,
             lambda: function(signal, kernel, **case.keywords).numpy(),
-            case.macs / _torch_rate(x.dtype, w.ndim - 2, pairs),
+            case.macs / _torch_rate(x.dtype, pairs),
             columns * x.itemsize if x.dtype == np.float64 else 0,
         )
 
@@ -172,14 +172,13 @@ def _torch_signal(torch: Any, case: Signal, x: np.ndarray, w: np.ndarray) -> Cal
         return result.reshape(x.shape)
 
     columns = case.macs * x.itemsize if x.dtype == np.float64 else 0
-    yield Call(f"conv{rank}d", run, case.macs / _torch_rate(x.dtype, rank, 1), columns)
+    seconds = case.macs / _torch_rate(x.dtype, 1)
+    yield Call(f"conv{rank}d", run, 5 * seconds if rank == 1 else seconds, columns)
 
 
-def _torch_rate(dtype: np.dtype, rank: int, pairs: int) -> float:
-    """Multiply-adds a second; few pairs of channels leave its matrix products thin."""
-    if dtype == np.float32 and rank > 1:
-        return 2e9 * min(16, pairs)
-    return (4e8 if dtype == np.float32 else 1.5e8) * min(64, pairs)
+def _torch_rate(dtype: np.dtype, pairs: int) -> float:
+    """Multiply-adds a second; few pairs of channels leave its matrix products thin, and only float32 has fast ones."""
+    return 2e9 * min(16, pairs) if dtype == np.float32 else 4e8 * min(2, pairs)
 
 
 def _one_thread(module: Any, threads: int) -> int:

@@ -57,6 +57,8 @@ def plot(path: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
 
 
 def _draw(panel: Any, key: Curve, points: Sequence[TimedRow]) -> None:
+    from matplotlib.ticker import LogLocator
+
     for i, name in enumerate(PEERS):
         measured = [(row.kernel, ratio) for row in points if (ratio := row.ratio(name)) is not None]
         if measured:
@@ -67,8 +69,9 @@ def _draw(panel: Any, key: Curve, points: Sequence[TimedRow]) -> None:
     )
     kernels = [row.kernel for row in points]
     panel.set_xticks(kernels, map(str, kernels), rotation=30 if kernels[-1] > 999 else 0, fontsize="small")
-    panel.minorticks_off()
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.yaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
     panel.grid(True, color="0.9")
     panel.set_title(", ".join(key), loc="left", fontsize="medium")
     panel.spines[["top", "right"]].set_visible(False)

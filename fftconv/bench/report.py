@@ -224,6 +224,7 @@ def machine_lines(facts: Mapping[str, Any]) -> list[str]:
     return [
         f"{facts['processors']} processors ({facts['architecture']}, {facts['system']}).",
         f"Threads: fftconv {facts['workers']}, {threads}.",
+        f"Time: {facts['seconds_per_row']:g} s a row.",
         f"Versions: {', '.join(f'{name} {number}' for name, number in facts['versions'].items())}.",
     ]
 

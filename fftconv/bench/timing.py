@@ -44,7 +44,7 @@ class Budget:
     round_seconds: float = 0.1
     burst_seconds: float = 2e-4
     least: int = 3
-    patience: float = 4.0
+    patience: float = 6.0
 
 
 @dataclass(frozen=True)
