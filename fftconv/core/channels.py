@@ -132,7 +132,7 @@ class Channels:
     def widened(self) -> bool:
         """Whether the products per frequency are real ones, of matrices twice as high and as wide.
 
-        The kernel's spectra ``a + ib`` then hold the matrix ``[[a, -b], [b, a]]``, at twice the bytes for the same
+        The kernel's spectra ``a + ib`` then hold the matrix ``[[a, b], [-b, a]]``, at twice the bytes for the same
         work. BLAS libraries have faster ways for small real matrices, which need no buffer and so no lock.
         """
         return self.bin_bytes == 8 or self.problem.group_inputs * self.problem.group_outputs <= WIDE
@@ -142,15 +142,23 @@ class Channels:
         """Kernels transformed in one execute: outputs, and inputs of each."""
         p, tiling = self.problem, self.layout.tiling
         held = max(1, EXECUTE_BYTES // (prod(tiling.nfft) * self.layout.dtype.itemsize))
-        held = max(held, 1 if self.products else LINE // self.bin_bytes)
-        inputs = even(p.group_inputs, held)
-        return even(p.out_channels, held // inputs), inputs
+        if self.products:
+            return even(p.out_channels, held), 1
+        held = max(held, LINE // self.bin_bytes)
+        outputs = even(p.group_outputs, held)
+        return outputs, even(p.group_inputs, held // outputs)
+
+    @lazy
+    def kernel_groups(self) -> int:
+        """Parts of the kernel that share no execute: groups, where they are matrices."""
+        return 1 if self.products else self.problem.groups
 
     @lazy
     def kernel_jobs(self) -> int:
         """Executes that transform all kernels."""
         p, (outputs, inputs) = self.problem, self.kernel_chunk
-        return -(-p.out_channels // outputs) * -(-p.group_inputs // inputs)
+        each = p.out_channels // self.kernel_groups
+        return self.kernel_groups * -(-each // outputs) * -(-p.group_inputs // inputs)
 
     @lazy
     def kernel_bytes(self) -> int:

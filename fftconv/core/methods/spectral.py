@@ -100,8 +100,8 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
 
     Where each output sees one input, (O, blocks, \\*bins) to multiply tiles, laid out like
     `FFTPlan.spectrum_whole`; blocks and carried axes are 1 long unless the layout repeats spectra. Else
-    (\\*bins, O, 1, C/groups), or (\\*bins, O, 2, C/groups) with ``conj(W)`` and ``i*conj(W)``: seen as real numbers,
-    the rows of ``[[a, -b], [b, a]]``.
+    (\\*bins, groups, C/groups, 1 or 2, O/groups): two are ``W`` and ``i*W``, which seen as real numbers are the
+    rows of ``[[a, b], [-b, a]]``.
     """
     p, channels = layout.problem, Channels(layout)
     tiles = _tile_spec(layout, channels)
@@ -111,7 +111,8 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
             blocks, pitch = 1, [n if a in layout.axes else 1 for a, n in enumerate(pitch)]
         return (p.out_channels, blocks, *pitch), tiles.spectrum_dtype
     bins = (n if a in layout.axes else 1 for a, n in enumerate(layout.spectrum_size))
-    return (*bins, p.out_channels, 2 if channels.widened else 1, p.group_inputs), tiles.spectrum_dtype
+    matrix = (p.group_inputs, 2 if channels.widened else 1, p.group_outputs)
+    return (*bins, p.groups, *matrix), tiles.spectrum_dtype
 
 
 def kernel_spectra(
@@ -130,9 +131,9 @@ def kernel_spectra(
     )
     target = memory if not channels.products else _within(memory, layout)
 
-    def work(job: tuple[Range, Range]) -> None:
-        outputs, inputs = (slice(*r) for r in job)
-        kernels = w[outputs, inputs]
+    def work(job: tuple[int, Range, Range]) -> None:
+        group, outputs, inputs = job[0], slice(*job[1]), slice(*job[2])
+        kernels = w.reshape(parts, -1, *w.shape[1:])[group, outputs, inputs]
         held = tuple(map(slice, kernels.shape[:2]))
         with engine.borrow(spec) as plan:
             _place(kernels, plan.signal[held], p)
@@ -140,12 +141,14 @@ def kernel_spectra(
             if channels.products:
                 np.copyto(target[outputs], found)
             else:
-                _turn(found, target[..., outputs, :, inputs])
+                _turn(found, target[..., group, inputs, :, outputs])
 
-    for_each(product(*map(ranges, w.shape[:2], channels.kernel_chunk)), work, workers)
+    parts = channels.kernel_groups
+    each = w.shape[0] // parts, w.shape[1]
+    for_each(product(range(parts), *map(ranges, each, channels.kernel_chunk)), work, workers)
     if channels.products:
         return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
-    return memory.reshape(-1, *memory.shape[-3:])
+    return memory.reshape(-1, *memory.shape[-4:])
 
 
 def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
@@ -158,13 +161,12 @@ def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
 
 
 def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
-    """Spectra (outputs, inputs, \\*bins) to (\\*bins, outputs, 1 or 2, inputs); overwrites `spectra`."""
-    turned = np.moveaxis(spectra, (0, 1), (-2, -1))
+    r"""Spectra (outputs, inputs, \*bins) to (\*bins, inputs, 1 or 2, outputs); may overwrite `spectra`."""
+    turned = np.moveaxis(spectra, (1, 0), (-2, -1))
+    np.copyto(target[..., 0, :], turned)
     if target.shape[-2] == 2:
-        np.conjugate(spectra, out=spectra)
-        np.copyto(target[..., 0, :], turned)
         np.multiply(spectra, 1j, out=spectra)
-    np.copyto(target[..., -1, :], turned)
+        np.copyto(target[..., 1, :], turned)
 
 
 def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
