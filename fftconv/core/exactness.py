@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, frexp, log2, prod, sqrt
+from math import frexp, log2, prod, sqrt
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class Limbs:
     @property
     def peaks(self) -> float:
         """Bound of the product of two limbs."""
-        return prod(2.0 ** (width if n == 1 else width - 1) for n, width in zip(self.count, self.width, strict=True))
+        return 2.0 ** (sum(self.width) - 2)
 
     def problem(self, p: ConvProblem) -> ConvProblem:
         """The problem in float64 with limbs for channels."""
@@ -106,10 +106,7 @@ class Limbs:
 
 
 def splits(p: ConvProblem, operands: tuple[int, int], tiling: Tiling | None) -> Iterator[Limbs]:
-    """Ways to split operands of so many bits that rounding recovers what `tiling` gives, the cheapest first.
-
-    Widths shrink from one to the next, so that one is left should the tiles turn out to be larger.
-    """
+    """Ways to split operands of so many bits such that rounding recovers what `tiling` gives, the cheapest first."""
     bits = 8 * p.dtype.itemsize if p.dtype.kind in "iu" else 64
     ways = sorted(_ways(operands, bits), key=lambda limbs: (limbs.transforms, limbs.peaks))
     return (limbs for limbs in ways if recovers(limbs.problem(p), tiling, limbs.peaks))
@@ -117,22 +114,19 @@ def splits(p: ConvProblem, operands: tuple[int, int], tiling: Tiling | None) -> 
 
 def _ways(operands: tuple[int, int], bits: int) -> Iterator[Limbs]:
     """An operand stays whole, or is split into digits as wide as those of the other."""
-    x, w = operands
-    for width in range(1, max(x, w) + 2):
-        # a digit keeps the sign, and none is needed beyond the bits of the result
-        n, m = (ceil(min(each + 1, bits) / width) for each in (x, w))
-        yield Limbs((width, width), (n, m), bits)
-        if w <= bits:
-            yield Limbs((width, w), (n, 1), bits)
-        if x <= bits:
-            yield Limbs((x, width), (1, m), bits)
+    # one bit for the sign; digits reach less far up than down, and none is needed beyond the bits of the result
+    x, w = (min(each + 1, bits) for each in operands)
+    for width in range(2, max(x, w) + 2):
+        n, m = (-(-min(each + 2, bits) // width) for each in operands)
+        yield from (
+            Limbs((width, width), (n, m), bits),
+            Limbs((width, w), (n, 1), bits),
+            Limbs((x, width), (1, m), bits),
+        )
 
 
 def split(a: np.ndarray, width: int, count: int) -> Iterator[np.ndarray]:
-    """The digits of `a`, modulo ``2^(width * count)``, the lowest first; a single one is `a` itself."""
-    if count == 1:
-        yield a
-        return
+    """The digits of `a` modulo ``2^(width * count)``, the lowest first."""
     rest = a.astype(np.int64)
     half = 1 << (width - 1)
     for _ in range(count):

@@ -139,7 +139,7 @@ class ConvPlan:
                         _seconds(c.seconds),
                         _bytes(c.scratch),
                         str(c.workers),
-                        _tiles(c.tiling),
+                        _detail(c),
                     )
                 )
             else:
@@ -163,16 +163,10 @@ def _bytes(n: int) -> str:
 
 
 def _detail(c: Candidate) -> str:
-    if c.tiling is None:
-        return "by phases" if c.by_phases else ""
-    t = c.tiling
-    held = t.batch * t.blocks * (2 if t.packed else 1)
-    text = f"nfft {_by(t.nfft)}, {_by(t.step)} outputs a block, {held} blocks an execute"
-    return text + (", two real tiles packed" if t.packed else "")
-
-
-def _by(sizes: Ints) -> str:
-    return "x".join(map(str, sizes))
+    if c.limbs is not None:
+        (n, m), (b, d) = c.limbs.count, c.limbs.width
+        return f"{n} limbs of {b} bits by {m} of {d}"
+    return _tiles(c.tiling)
 
 
 def _tiles(tiling: Tiling | None) -> str:

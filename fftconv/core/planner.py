@@ -6,6 +6,7 @@ Correctness decides who is eligible, cost decides among the eligible.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 
@@ -66,10 +67,10 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
-    if method not in _SUMS and (p.dtype.kind == "b" or request.fft_exact is False):
-        return _by_limbs(method, p, request, workers)
     whole = fits(method, p) if method in _SUMS else p.is_dense
     found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
+    if method in SPECTRAL and (p.dtype.kind == "b" or request.fft_exact is False):
+        found = _by_limbs(found, p, request, workers)
     # the direct sum needs next to nothing and is what remains under any bound
     if method != "direct" and 0 < request.max_memory < found.scratch:
         return Candidate(
@@ -114,6 +115,7 @@ def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
     return overlap_save(p, workers, fast, request.max_memory or DEFAULT_SCRATCH)
 
 
+SPECTRAL = ("fft", "overlap_save")
 _SUMS = ("direct", "band", "jit")
 _WHOLE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
     **{method: partial(_sum, method) for method in _SUMS},
@@ -140,21 +142,25 @@ def _by_phases(method: str, p: ConvProblem, request: Request, workers: int) -> C
 
 
 # Seconds per limb of a sample or of a sum: split or rounded, shifted and added.
-LIMB_SECONDS = 6e-9
+LIMB_SECONDS = 10e-9
 
 
-def _by_limbs(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
-    """A problem in float64 with limbs for channels; booleans are their own limbs, and are counted."""
+def _by_limbs(whole: Candidate, p: ConvProblem, request: Request, workers: int) -> Candidate:
+    """A problem in float64 with limbs for channels; booleans are their own limbs, and are counted.
+
+    The limbs are chosen for tiles like those of the problem itself, and at worst for one tile that holds everything.
+    """
     operands = (1, 1) if p.dtype.kind == "b" else request.bits
-    tiling = None
-    for _ in range(8):
+    inner, method = Request(max_memory=request.max_memory), whole.method
+    for tiling in (whole.tiling, None):
         limbs = next(splits(p, operands, tiling), None)
         if limbs is None:
-            break
-        inner = _plan(limbs.problem(p), Request(method), workers, "").chosen
-        if recovers(limbs.problem(p), inner.tiling, limbs.peaks):
-            added = LIMB_SECONDS * (prod(p.x_shape) * limbs.count[0] + prod(p.out_shape) * len(limbs.shifts))
-            seconds, rank = inner.seconds + added, inner.rank + added
-            return Candidate(method, seconds, inner.scratch, inner.workers, rank=rank, limbs=limbs)
-        tiling = inner.tiling
-    return Candidate(method, reason="no way was found to split the integers into limbs that rounding recovers")
+            continue
+        found = _consider(method, limbs.problem(p), inner, workers)
+        if not found.eligible:
+            return found
+        if recovers(limbs.problem(p), found.tiling, limbs.peaks):
+            pieces = prod(p.x_shape) * limbs.count[0] + prod(p.out_shape) * len(limbs.shifts)
+            seconds, rank = (t + LIMB_SECONDS * pieces for t in (found.seconds, found.rank))
+            return replace(found, seconds=seconds, rank=rank, limbs=limbs)
+    return Candidate(method, reason="no limbs are short enough for rounding to recover their sums")

@@ -13,7 +13,7 @@ from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.methods import Executor, executor
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
-from fftconv.core.planner import plan_conv
+from fftconv.core.planner import SPECTRAL, plan_conv
 from fftconv.core.problem import ConvProblem
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
