@@ -114,7 +114,9 @@ def channel_scratch(layout: TileLayout, workers: int) -> int:
     kernel_plan = prod(c.kernel_chunk) * (
         prod(layout.tiling.nfft) * layout.dtype.itemsize + c.bins * c.bin_bytes
     )
-    total = c.kernel_bytes + min(workers, c.kernel_jobs) * kernel_plan
+    rows = prod(n for a, n in enumerate(layout.tile_size) if a not in layout.axes)
+    repeated = layout.tiling.blocks * rows if c.products and layout.repeats_spectra else 1
+    total = c.kernel_bytes * repeated + min(workers, c.kernel_jobs) * kernel_plan
     if c.products:
         plans = c.input_chunk * (1 if p.group_outputs == 1 else 2)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
@@ -124,11 +126,4 @@ def channel_scratch(layout: TileLayout, workers: int) -> int:
         jobs = c.jobs * -(-p.in_channels // c.input_chunk)
         total += c.round_slots * spectrum * (p.in_channels + p.out_channels)
     workers = min(workers, jobs)
-    edge = 0
-    if layout.tiling.blocks > 1:
-        a, axis = layout.run_axis, layout.phased[layout.run_axis]
-        nfft = layout.tiling.nfft[a]
-        reach = (layout.tiling.blocks - 1) * layout.block_jump + (nfft - 1) * axis.sample_step + 1
-        real = layout.dtype.itemsize // (2 if layout.tiling.packed else 1)
-        edge = c.input_chunk * layout.tiling.batch * prod(layout.tile_size) // nfft * reach * real
-    return total + workers * (plans * (signal + spectrum) + edge)
+    return total + workers * plans * (signal + spectrum)

@@ -67,7 +67,7 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
-    whole = fits(method, p) if method in _SUMS else p.is_dense
+    whole = fits(method, p) if method in _SUMS else all(b == 1 for b in p.lhs_dilation)
     found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
     if method in SPECTRAL and (p.dtype.kind == "b" or request.fft_exact is False):
         found = _by_limbs(found, p, request, workers)

@@ -11,15 +11,20 @@ A tile never depends on how many workers a call has, so neither do the bits of a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from math import log2, prod
 
-from fftconv.core.cost import BUILT_IN, HostProfile, fft_seconds, shared_seconds
-from fftconv.core.lazy import lazy
+from fftconv.core.cost_contract import ChannelCost, channel_scratch
 from fftconv.core.plan import Candidate, Tiling
 from fftconv.core.problem import ConvProblem, Ints
-from fftconv.core.tiling import TileLayout, block_step, spectral_dtype, transformed_axes, whole_nfft
+from fftconv.core.tiling import (
+    TileLayout,
+    block_step,
+    phased_axis,
+    spectral_dtype,
+    transformed_axes,
+    whole_nfft,
+)
 
 FastLength = Callable[[int], int]
 
@@ -60,7 +65,8 @@ Preference = Callable[[int, int], float]
 
 def axis_lengths(p: ConvProblem, a: int, fast: FastLength, prefer: Preference) -> Ints:
     """Transform lengths worth trying along one axis, the most wanted ones first, and the one that covers it."""
-    k, s, m = p.kernel_size[a], p.stride[a], p.output_size[a]
+    axis = phased_axis(p, a)
+    k, s, m = p.kernel_size[a], axis.stride, axis.outputs
     dense, transformed = (m - 1) * s + 1, len(transformed_axes(p))
     most = _most(p, a, fast)
     lengths = {fast(-(-dense // t) + k - 1) for t in range(1, 9)}
@@ -72,7 +78,7 @@ def axis_lengths(p: ConvProblem, a: int, fast: FastLength, prefer: Preference) -
 
 def _most(p: ConvProblem, a: int, fast: FastLength) -> int:
     """The length beyond which there is nothing to gain along axis `a`."""
-    return max(fast(whole_nfft(p, a)), fast(p.kernel_size[a] + p.stride[a]))
+    return max(fast(whole_nfft(p, a)), fast(p.kernel_size[a] + phased_axis(p, a).stride))
 
 
 def _length(a: int, n: int) -> float:
@@ -83,7 +89,8 @@ def _waste(p: ConvProblem, fast: FastLength) -> Preference:
     """Work per output, as if the axis were alone; lengths that transform fast are worth some overlap."""
 
     def waste(a: int, n: int) -> float:
-        k, s, m = p.kernel_size[a], p.stride[a], p.output_size[a]
+        axis = phased_axis(p, a)
+        k, s, m = p.kernel_size[a], axis.stride, axis.outputs
         blocks = -(-m // min(m, block_step(n, k, s))) if n < _most(p, a, fast) else 1
         odd = n // (n & -n)
         return blocks * n * (log2(n) + 4) * (1.0 if odd in (1, 3, 5) else 1.2)
@@ -102,18 +109,21 @@ def _tilings(p: ConvProblem, shapes: Iterator[Ints] | list[Ints]) -> Iterator[Ti
 def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool) -> Tiling:
     """How many rows, blocks and batch entries share an execute."""
     axes = transformed_axes(p)
-    bytes_each = prod(nfft) * p.in_channels * spectral_dtype(p).itemsize * (2 if packed else 1)
+    bytes_each = prod(nfft) * spectral_dtype(p).itemsize * (2 if packed else 1)
     room = max(1, EXECUTE_BYTES // bytes_each)
     step = [1] * p.ndim
     for a in axes:
-        m = p.output_size[a]
+        axis = phased_axis(p, a)
         covers = nfft[a] >= whole_nfft(p, a)
-        step[a] = m if covers else min(m, block_step(nfft[a], p.kernel_size[a], p.stride[a]))
+        fitting = block_step(nfft[a], p.kernel_size[a], axis.stride)
+        step[a] = axis.outputs if covers else min(axis.outputs, fitting)
     run = axes[-1]
     for a in range(p.ndim - 1, run, -1):
         step[a] = min(p.output_size[a], max(room, INNER_RUN))
         room = max(1, room // step[a])
-    total = -(-p.output_size[run] // step[run])
+    along = phased_axis(p, run)
+    # the blocks of an execute are neighbours, or the phases of one stretch
+    total = along.phases if along.output_step > 1 else -(-along.outputs // step[run])
     share = NOMINAL_WORKERS * (2 if packed else 1)
     blocks = _even_share(total, room, share)
     room = max(1, room // blocks)
@@ -133,82 +143,12 @@ def _even_share(total: int, room: int, share: int) -> int:
     return max(1, -(-total // parts))
 
 
-@dataclass(frozen=True)
-class TileCost:
-    """What one tiling of one problem costs, part by part, in seconds."""
-
-    problem: ConvProblem
-    tiling: Tiling
-    host: HostProfile = BUILT_IN
-
-    @lazy
-    def layout(self) -> TileLayout:
-        return TileLayout(self.problem, self.tiling)
-
-    @lazy
-    def jobs(self) -> int:
-        return -(-self.layout.tile_count // (2 if self.tiling.packed else 1))
-
-    @lazy
-    def transform(self) -> float:
-        """One direction of one channel."""
-        return (
-            fft_seconds(self.layout.signal_shape(1), self.layout.fft_axes, self.layout.dtype, self.host) / 2
-        )
-
-    @lazy
-    def job(self) -> float:
-        """Gather and forward per input channel, the products, inverse and scatter per output channel."""
-        p, tiling, layout = self.problem, self.tiling, self.layout
-        moved = prod(layout.signal_shape(1)) * layout.dtype.itemsize * self.host.copy
-        if tiling.packed:
-            moved *= 2
-        bins = tiling.batch * tiling.blocks * prod(layout.spectrum_size)
-        sums = 2 * p.out_channels * p.group_inputs - p.out_channels
-        complex_size = layout.dtype.itemsize * (1 if layout.dtype.kind == "c" else 2)
-        multiply = self.host.multiply["F" if complex_size == 8 else "D" if complex_size == 16 else "G"]
-        transforms = (p.in_channels + p.out_channels) * (self.transform + moved * 1e-9)
-        return transforms + sums * bins * multiply * 1e-9
-
-    @lazy
-    def kernel(self) -> float:
-        """The transforms of all kernels."""
-        kernels = self.problem.out_channels * self.problem.group_inputs
-        return kernels * (self.transform / (self.tiling.batch * self.tiling.blocks) + 3e-6)
-
-    def seconds(self, workers: int) -> float:
-        """Predicted time on at most `workers` threads."""
-        alone = self.host.call + self.kernel
-        return alone + shared_seconds(self.jobs, self.host.job, self.job, workers, self.host)[0]
-
-    def workers(self, most: int) -> int:
-        """How many of `most` threads are worth waking."""
-        return shared_seconds(self.jobs, self.host.job, self.job, most, self.host)[1]
-
-
 def _rank(p: ConvProblem) -> Callable[[Tiling], float]:
-    return lambda tiling: TileCost(p, tiling).seconds(NOMINAL_WORKERS)
+    return lambda tiling: ChannelCost(TileLayout(p, tiling)).seconds(NOMINAL_WORKERS)
 
 
 def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str) -> Candidate:
-    cost = TileCost(p, tiling)
+    cost = ChannelCost(TileLayout(p, tiling))
     workers = cost.workers(most)
-    scratch = scratch_bytes(cost.layout, workers)
+    scratch = channel_scratch(cost.layout, workers)
     return Candidate(method, cost.seconds(most), scratch, workers, tiling, rank=cost.seconds(NOMINAL_WORKERS))
-
-
-def scratch_bytes(layout: TileLayout, workers: int) -> int:
-    """Bytes beyond input and output: per worker signals and spectra; the kernel's spectra, and the transform
-    that made them."""
-    p, tiling = layout.problem, layout.tiling
-    held = tiling.batch * tiling.blocks
-    bins = prod(layout.spectrum_size)
-    spectrum_bytes = bins * (layout.dtype.itemsize if layout.dtype.kind == "c" else 2 * layout.dtype.itemsize)
-    signal_bytes = prod(layout.tile_size) * layout.dtype.itemsize
-    pointwise = p.group_inputs == p.group_outputs == 1
-    channels = p.in_channels if pointwise else p.in_channels + p.out_channels
-    rows = prod(t for a, t in enumerate(layout.tile_size) if a not in layout.axes)
-    repeated = tiling.blocks * rows if layout.repeats_spectra and pointwise else 1
-    spectra = p.out_channels * p.group_inputs * spectrum_bytes * repeated
-    kernels = (spectra + signal_bytes + spectrum_bytes) // rows
-    return workers * held * channels * (signal_bytes + spectrum_bytes) + kernels

@@ -23,7 +23,6 @@ from fftconv.core.lazy import lazy
 from fftconv.core.plan import Tiling
 from fftconv.core.problem import ConvProblem, Ints
 
-
 # Elements that a NumPy ufunc buffers, and what spectra may occupy for being repeated.
 UFUNC_BUFFER = 8192
 REPEATED_BYTES = 4 * 2**20
