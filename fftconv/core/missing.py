@@ -32,7 +32,7 @@ import numpy as np
 from fftconv.core.cost_direct import cheapest, patches
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
-from fftconv.core.support import Box, crop, window_counts
+from fftconv.core.support import Box, bounding_box, crop, restore, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
 from fftconv.core.trim import trim
 
@@ -52,6 +52,7 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
+    spectral = plan.chosen.tiling is not None
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)
@@ -62,8 +63,10 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
         total = (seen if seen.size == 1 else np.add.reduce(seen, axis=None)).item()
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
             quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(seen) <= limit)))
+        if spectral:
+            restore(p, x, w, out)
 
-    alone = p.batch * p.out_channels == prod(len(axis.positions()) for axis in axes) == 1
+    alone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
     return run if alone and plan.method in ("direct", "jit") else quietly(run)
 
 
@@ -101,9 +104,17 @@ class Probes(NamedTuple):
         """Distance of neighbours where all of them are equal."""
         return self.span if self.width == 1 else 1
 
+    @property
+    def looks(self) -> int:
+        """How many outputs there are to look at."""
+        spans, rest = divmod(self.size, self.span)
+        return spans * min(self.width, self.span) + min(rest, self.width)
+
     def positions(self) -> np.ndarray:
+        if self.regular:
+            return np.arange(0, self.size, self.step)
         at = np.arange(self.size)
-        return at[:: self.step] if self.regular else at[at % self.span < self.width]
+        return at[at % self.span < self.width]
 
 
 def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:
@@ -124,15 +135,12 @@ def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:
             yield m, b // gcd(b, s)
 
 
-def _box(axes: list[Probes], suspects: np.ndarray) -> Box:
-    """The smallest box of whole spans that holds all suspects (N, O, \\*probes)."""
-    (first, last), _, *spans = (
-        np.flatnonzero(suspects.any(tuple(b for b in range(suspects.ndim) if b != a)))[[0, -1]].tolist()
-        for a in range(suspects.ndim)
-    )
-    box = [(first, last + 1)]
-    for axis, ends in zip(axes, spans, strict=True):
-        begin, end = (int(at) // axis.span for at in axis.positions()[ends])
+def _outputs(axes: list[Probes], found: Box) -> Box:
+    """The whole spans that hold what was found among the probes (N, O, \\*probes)."""
+    batch, _, *spans = found
+    box = [batch]
+    for axis, (a, b) in zip(axes, spans, strict=True):
+        begin, end = (int(at) // axis.span for at in axis.positions()[[a, b - 1]])
         box.append((begin * axis.span, min(axis.size, (end + 1) * axis.span)))
     return tuple(box)
 
@@ -147,9 +155,10 @@ def _suspicious(char: str) -> Any:
 def _repair(plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[Probes], np.ndarray]) -> None:
     """Compute the outputs around what was found again, with regard to what is not finite in what they see."""
     axes, suspects = found
-    if not suspects.any():
+    where = bounding_box(suspects)
+    if where is None:
         return
-    box = _box(axes, suspects)
+    box = _outputs(axes, where)
     p = crop(plan.problem, box)
     batch, *spans = (slice(*span) for span in box)
     target = out[(batch, slice(None), *spans)]
@@ -257,7 +266,7 @@ def _total(machine: Machine, x: np.ndarray, w: np.ndarray) -> Any:
     bad_x, bad_w = ~np.isfinite(x), ~np.isfinite(w)
     found: Any = np.zeros((1,) * len(p.out_shape))
     if bad_x.any():
-        if p.is_dense:
+        if all(b == 1 for b in p.lhs_dilation):
             found = np.repeat(window_counts(p, bad_x), p.group_outputs, 1)
         else:
             found = machine.count(bad_x, np.ones(p.w_shape, np.int8))

@@ -1,13 +1,24 @@
-"""Which outputs a set of samples reaches, and the problem of a part of the outputs."""
+"""What rounding must not blur: which samples an output sees, and the signs and zeros that follow from it.
+
+Sums of products of non-negative numbers are not negative, and a window of zeros sums to zero. A transform gives
+them to within rounding, on either side of zero; `restore` puts them right. It finds out in steps whether there is
+anything to do, each dearer than the one before and reached by fewer data: a few elements, a sparse sample, one pass.
+"""
 
 from __future__ import annotations
 
+from itertools import product
+from math import inf, log2, prod, sqrt
+from typing import Any
+
 import numpy as np
 
-from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.exactness import CONSTANT
+from fftconv.core.problem import ConvProblem
+from fftconv.core.trim import trim
 
 Box = tuple[tuple[int, int], ...]
-"""Begin and end per axis: of the batch, then of the output along every spatial axis."""
+"""Begin and end per axis; of a problem's outputs: of the batch, then of every spatial axis."""
 
 
 def crop(p: ConvProblem, box: Box) -> ConvProblem:
@@ -36,28 +47,130 @@ def crop(p: ConvProblem, box: Box) -> ConvProblem:
 
 
 def window_counts(p: ConvProblem, flags: np.ndarray) -> np.ndarray:
-    """How many flagged samples each output sees, of a problem without dilation: (N, groups, \\*M).
+    """How many flagged samples each output sees, of a problem without input dilation: (N, groups, \\*M).
 
     A window is a box, so the count is a running sum along one axis after the other: exact, and a few passes
     whatever the kernel's length.
     """
-    counts: np.ndarray = flags.reshape(p.batch, p.groups, p.group_inputs, *p.input_size).sum(2, dtype=np.intp)
-    for axis, (k, m, s, (lo, _)) in enumerate(
-        zip(p.kernel_size, p.output_size, p.stride, p.pads, strict=True), 2
+    counts: np.ndarray = flags.reshape(p.batch, p.groups, p.group_inputs, *p.input_size).sum(
+        2, dtype=np.int32
+    )
+    for a, (k, m, s, pads, d) in enumerate(
+        zip(p.kernel_size, p.output_size, p.stride, p.pads, p.rhs_dilation, strict=True)
     ):
-        counts = _moving_sum(counts, axis, np.arange(m) * s - lo, k)
+        if s == d == 1 and min(pads) >= 0 < m:
+            counts = _dense_sum(counts, 2 + a, k, pads)
+        else:
+            counts = _moving_sum(counts, 2 + a, np.arange(m) * s - pads[0], (k, d))
     return counts
 
 
-def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, k: int) -> np.ndarray:
-    """Sums of the entries ``first .. first + k - 1`` along `axis`, as far as they exist."""
-    n = a.shape[axis]
-    sums = np.zeros(_with(a.shape, axis, n + 1), a.dtype)
-    np.cumsum(a, axis, out=sums[(slice(None),) * axis + (slice(1, None),)])
-    found: np.ndarray = np.take(sums, np.clip(first + k, 0, n), axis)
-    found -= np.take(sums, np.clip(first, 0, n), axis)
+def _dense_sum(a: np.ndarray, axis: int, k: int, pads: tuple[int, int]) -> np.ndarray:
+    """Sums of every k neighbours along `axis`, zeros around them counted as neighbours."""
+    n, (lo, hi) = a.shape[axis], pads
+    sums = np.empty((*a.shape[:axis], lo + n + hi + 1, *a.shape[axis + 1 :]), a.dtype)
+    along = (slice(None),) * axis
+    sums[(*along, slice(0, lo + 1))] = 0
+    np.cumsum(a, axis, out=sums[(*along, slice(lo + 1, lo + 1 + n))])
+    sums[(*along, slice(lo + 1 + n, None))] = sums[(*along, slice(lo + n, lo + n + 1))]
+    found: np.ndarray = sums[(*along, slice(k, None))] - sums[(*along, slice(0, -k if k else None))]
     return found
 
 
-def _with(shape: Ints, axis: int, n: int) -> Ints:
-    return (*shape[:axis], n, *shape[axis + 1 :])
+def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, int]) -> np.ndarray:
+    """Sums of the k entries ``first, first + d, ...`` along `axis`, as far as they exist; `taps` is (k, d)."""
+    k, d = taps
+    before, after = a.shape[:axis], a.shape[axis + 1 :]
+    rows = -(-a.shape[axis] // d)
+    # row q + 1 holds the sums of every d-th entry up to the one in row q
+    sums = np.zeros((*before, (rows + 1) * d, *after), a.dtype)
+    along = (slice(None),) * axis
+    sums[(*along, slice(d, d + a.shape[axis]))] = a
+    stacked = sums.reshape(*before, rows + 1, d, *after)
+    np.cumsum(stacked, axis, out=stacked)
+    q, r = np.divmod(first, d)
+    found: np.ndarray = np.take(sums, np.clip(q + k, 0, rows) * d + r, axis)
+    found -= np.take(sums, np.clip(q, 0, rows) * d + r, axis)
+    return found
+
+
+# --- signs and zeros
+
+
+def restore(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    """Make non-negative what cannot be negative, and 0 what sees nothing but zeros, in the output of a transform."""
+    positive = p.dtype.kind == "f" and _positive_at(x, w)
+    empty = _may_have_empty_windows(p, x)
+    if not (positive or empty) or not np.isfinite(w).all():
+        return
+    positive = positive and _least(w) >= 0 and _least(x) >= 0
+    noise = _noise(p, x, w) if empty else 0.0
+    if positive and out.min() > noise:
+        return
+    if empty:
+        _clear(p, x, out, noise)
+    if positive:
+        np.maximum(out, 0, out=out)
+
+
+def _positive_at(*operands: np.ndarray) -> bool:
+    """A look at an element of each, then at a few along every axis."""
+    return all(a.item(0) >= 0 for a in operands) and all(
+        a[tuple(slice(n // 16, None, max(1, n // 8)) for n in a.shape)].min() >= 0 for a in operands
+    )
+
+
+def _least(a: np.ndarray) -> float:
+    """The least element, NaN aside."""
+    least = a.min()
+    return float(least if least == least else np.fmin.reduce(a, axis=None))
+
+
+def _may_have_empty_windows(p: ConvProblem, x: np.ndarray) -> bool:
+    """Whether a sample so dense that every window holds some of it has a zero; windows at the edges included."""
+    every = [
+        (slice(None, None, k if d == 1 else 1), slice(-1, None))
+        for k, d in zip(p.kernel_size, p.rhs_dilation, strict=True)
+    ]
+    parts: product[tuple[Any, ...]] = product((...,), *every)
+    return not all(x[part].all() for part in parts)
+
+
+def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
+    """Bound of the rounding error of any output, whatever the tiles."""
+    points = prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
+    energy = prod(float(abs(np.vdot(a, a))) for a in (x, w))
+    bound = CONSTANT / 2 * float(np.finfo(p.dtype).eps) * log2(max(2, points)) * sqrt(energy)
+    return bound if bound < inf else inf
+
+
+def _clear(p: ConvProblem, x: np.ndarray, out: np.ndarray, noise: float) -> None:
+    """Set to 0 the outputs that see nothing but zeros, to be found among those below `noise`."""
+    box = bounding_box(np.abs(out) <= noise)
+    if box is None:
+        return
+    (n0, n1), _, *spans = box
+    part = crop(p, ((n0, n1), *spans))
+    x = x[n0:n1]
+    trimmed = trim(part)
+    if trimmed is not None:
+        part = trimmed.problem
+        kept: tuple[Any, ...] = (..., *trimmed.samples)
+        x = x[kept]
+    target = out[(slice(n0, n1), slice(None), *(slice(*span) for span in spans))]
+    if x.size:
+        seen = np.repeat(window_counts(part, x != 0), p.group_outputs, 1)
+        np.copyto(target, 0, where=seen == 0)
+    else:
+        target[...] = 0
+
+
+def bounding_box(flags: np.ndarray) -> Box | None:
+    """The smallest box that holds all flags, if there are any."""
+    box = []
+    for axis in range(flags.ndim):
+        found = np.flatnonzero(flags.any(tuple(a for a in range(flags.ndim) if a != axis)))
+        if not found.size:
+            return None
+        box.append((int(found[0]), int(found[-1]) + 1))
+    return tuple(box)

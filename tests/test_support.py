@@ -1,0 +1,109 @@
+"""Non-negative in, non-negative out; and what sees nothing but zeros is zero, by every method."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from problems import EXTRAS, arrays, problem, problems
+
+from fftconv.core.plan import Request
+from fftconv.core.run import run
+from fftconv.core.support import window_counts
+
+SPECTRAL = ("fft", "overlap_save")
+SIZES = (((4000,), (300,)), ((60, 70), (9, 11)), ((14, 15, 16), (3, 1, 4)))
+
+
+def islands(p, seed: int, sign: bool = False) -> np.ndarray:
+    """Zeros with a few islands of numbers between 1e-3 and 1e3 in magnitude."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros(p.x_shape, p.dtype)
+    places = rng.integers(0, x.size, 6)
+    for place in places:
+        x.reshape(-1)[place : place + 9] = 10 ** rng.uniform(-3, 3, x.reshape(-1)[place : place + 9].size)
+    return x * rng.choice((-1, 1), x.shape) if sign else x
+
+
+def seen(p, x: np.ndarray) -> np.ndarray:
+    """Where an output sees anything but zeros."""
+    indicator = (x != 0).astype(np.int64)
+    q = p.with_(x_dtype=np.dtype("i8"), w_dtype=np.dtype("i8"), dtype=np.dtype("i8"))
+    return oracle.by_taps(q, indicator, np.ones(p.w_shape, np.int64)) > 0
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+@pytest.mark.parametrize("extras", EXTRAS)
+@pytest.mark.parametrize("pads", ("same", "full", "valid"))
+@pytest.mark.parametrize("dtype", ("f4", "f8"))
+def test_islands(forced, poisoned, method, extras, pads, dtype):
+    for i, sizes in enumerate(SIZES):
+        p = problem(*sizes, pads, dtype, EXTRAS[extras])
+        x, w = islands(p, i), np.abs(arrays(p)[1]) + p.dtype.type(0.01)
+        got = forced(p, x, w, Request(method=method, workers=2))
+        assert (got >= 0).all()
+        assert not got[~seen(p, x)].any()
+        oracle.assert_close(p, got, x, w)
+        signed = islands(p, i, sign=True)
+        got = forced(p, signed, -w, Request(method=method))
+        assert not got[~seen(p, signed)].any()
+        oracle.assert_close(p, got, signed, -w)
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+def test_complex_zeros(method):
+    p = problem((3000,), (200,), "full", "c16")
+    x, w = arrays(p)
+    x[0, 0, 500:1500] = 0
+    got = run(p, x, w, None, Request(method=method))
+    assert not got[~seen(p, x)].any() and (~seen(p, x)).sum() == 801
+    oracle.assert_close(p, got, x, w)
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+def test_counts_with_a_dead_region(method):
+    """Poisson counts, the case in which transforms leave a sea of tiny numbers of either sign."""
+    rng = np.random.default_rng(0)
+    p = problem((20_000,), (300,), "same")
+    x = rng.poisson(3.0, p.x_shape).astype(float)
+    x[..., 8000:10_000] = 0
+    w = np.exp(-((np.arange(300.0) - 150) ** 2) / 5000).reshape(p.w_shape)
+    got = run(p, x, w, None, Request(method=method))
+    assert (got >= 0).all() and (got == 0).sum() == 1701
+    oracle.assert_close(p, got, x, w)
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+def test_a_nan_elsewhere_changes_nothing(method):
+    p = problem((20_000,), (300,), "same")
+    x = np.zeros(p.x_shape)
+    x[..., 1000:1020], x[..., 15_000] = 1000.0, np.nan
+    got = run(p, x, np.ones(p.w_shape), None, Request(method=method))[0, 0]
+    assert np.isnan(got).sum() == 300
+    finite = got[~np.isnan(got)]
+    assert (finite >= 0).all() and (finite > 0).sum() == 319
+
+
+def test_negative_results_stay_negative():
+    p = problem((3000,), (200,), "same")
+    x, w = np.abs(arrays(p)[0]), np.abs(arrays(p)[1])
+    for a, b in ((-x, w), (x, -w)):
+        assert (run(p, a, b, None, Request(method="fft")) < 0).all()
+    x[0, 0, 1234] = -5000.0
+    oracle.assert_close(p, run(p, x, w, None, Request(method="fft")), x, w)
+    w[0, 0, 33] = -5000.0
+    oracle.assert_close(p, run(p, x, w, None, Request(method="fft")), x, w)
+
+
+@given(p=problems(), seed=st.integers(0, 1000))
+def test_window_counts(p, seed):
+    p = p.with_(
+        lhs_dilation=(1,) * p.ndim, x_dtype=np.dtype("i8"), w_dtype=np.dtype("i8"), dtype=np.dtype("i8")
+    )
+    if not p.out_channels or not p.batch:
+        return
+    flags = np.random.default_rng(seed).random(p.x_shape) < 0.3
+    want = oracle.by_taps(p, flags.astype(np.int64), np.ones(p.w_shape, np.int64))
+    np.testing.assert_array_equal(np.repeat(window_counts(p, flags), p.group_outputs, 1), want)
