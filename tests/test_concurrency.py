@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -165,7 +165,7 @@ def package_locks() -> dict[str, threading.Lock | threading.RLock]:
 def _all_methods() -> None:
     for p in (*MIXED_SHAPES[::5], problem((30, 30), (3, 3), "same", "f4", Extras(channels=(8, 8)))):
         for method in METHODS:
-            if method == "direct" or p.dtype.kind in "fc":
+            with suppress(ValueError):  # refused: test_planner holds who may refuse what
                 run(p, *arrays(p), None, Request(method=method, workers=2))
 
 

@@ -514,12 +514,16 @@ BROKEN = {
         "each of the 3 axes once",
         lambda: general(dimension_numbers=lax.ConvDimensionNumbers((0, 1, 1), (0, 1, 2), (0, 1, 2))),
     ),
-    "unknown method": (ValueError, "auto, direct, fft, overlap_save", lambda: general(method="winograd")),
+    "unknown method": (
+        ValueError,
+        "auto, direct, band, jit, fft, overlap_save",
+        lambda: general(method="winograd"),
+    ),
     "no workers": (ValueError, "workers", lambda: general(workers=0)),
     "method that cannot answer": (
         ValueError,
-        "logical",
-        lambda: general(x=X > 0, w=W > 0, method="fft"),
+        "float dtype",
+        lambda: general(x=X > 0, w=W > 0, method="band"),
     ),
     "patches by transform": (
         ValueError,

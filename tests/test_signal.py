@@ -381,10 +381,10 @@ class TestChooseConvMethod:
     def test_what_no_transform_may_answer_goes_direct(self, a):
         assert signal.choose_conv_method(a, a) == "direct"
 
-    def test_measuring_never_lets_a_refused_method_win(self):
+    def test_measuring_times_integers_in_limbs_too(self):
         a = np.full(3000, 2**40)
         method, times = signal.choose_conv_method(a, a, measure=True)
-        assert method == "direct" and times["fft"] == np.inf
+        assert method == min(times, key=times.get) and max(times.values()) < np.inf
 
 
 def test_names_at_the_top_are_those_of_the_door():

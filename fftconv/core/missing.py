@@ -32,7 +32,7 @@ import numpy as np
 from fftconv.core.cost_direct import cheapest, patches
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
-from fftconv.core.support import Box, bounding_box, crop, restore, window_counts
+from fftconv.core.support import Box, bounding_box, crop, restorer, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
 from fftconv.core.trim import trim
 
@@ -52,7 +52,7 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
-    spectral = plan.chosen.tiling is not None
+    restore = restorer(p) if plan.chosen.tiling is not None else None
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)
@@ -63,8 +63,8 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
         total = (seen if seen.size == 1 else np.add.reduce(seen, axis=None)).item()
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
             quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(seen) <= limit)))
-        if spectral:
-            restore(p, x, w, out)
+        if restore is not None:
+            restore(x, w, out)
 
     alone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
     return run if alone and plan.method in ("direct", "jit") else quietly(run)

@@ -107,7 +107,8 @@ def _sum(method: str, p: ConvProblem, request: Request, workers: int) -> Candida
 
 
 def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    return whole(p, workers, get_engine(spectral_dtype(p)).next_fast_len)
+    fast = get_engine(spectral_dtype(p)).next_fast_len
+    return whole(p, workers, fast, request.max_memory or 2**62)
 
 
 def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from fftconv.core.lazy import lazy
 
 Pads = tuple[tuple[int, int], ...]
 Ints = tuple[int, ...]
+
+
+def at(*spatial: Any) -> Any:
+    """The index of spatial parts, one slice or number per spatial axis, of an array in the canonical layout."""
+    return (..., *spatial)
 
 
 def dilated_size(n: int, dilation: int) -> int:

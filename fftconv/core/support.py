@@ -1,12 +1,13 @@
 """What rounding must not blur: which samples an output sees, and the signs and zeros that follow from it.
 
 Sums of products of non-negative numbers are not negative, and a window of zeros sums to zero. A transform gives
-them to within rounding, on either side of zero; `restore` puts them right. It finds out in steps whether there is
+them to within rounding, on either side of zero; `restorer` puts them right. It finds out in steps whether there is
 anything to do, each dearer than the one before and reached by fewer data: a few elements, a sparse sample, one pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from math import inf, log2, prod, sqrt
 from typing import Any
@@ -97,13 +98,36 @@ def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, in
 # --- signs and zeros
 
 
-def restore(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-    """Make non-negative what cannot be negative, and 0 what sees nothing but zeros, in the output of a transform."""
-    positive = p.dtype.kind == "f" and _positive_at(x, w)
-    empty = _may_have_empty_windows(p, x)
-    if not (positive or empty) or not np.isfinite(w).all():
-        return
-    positive = positive and _least(w) >= 0 and _least(x) >= 0
+def restorer(p: ConvProblem) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+    """What puts the output of a transform right: a function of x, w and out.
+
+    It makes non-negative what cannot be negative, and 0 what sees nothing but zeros.
+    """
+    real, parts = p.dtype.kind == "f", _sparse_samples(p)
+
+    def restore(x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        positive = real and _positive_at(x, w)
+        empty = not all(x[part].all() for part in parts)
+        if (positive or empty) and np.isfinite(w).all():
+            _restore(p, (x, w), out, (positive and _least(w) >= 0 and _least(x) >= 0, empty))
+
+    return restore
+
+
+def _sparse_samples(p: ConvProblem) -> list[tuple[Any, ...]]:
+    """Samples so dense that every window holds some of them, windows at the edges included."""
+    every = (
+        (slice(None, None, k if d == 1 else 1), slice(-1, None))
+        for k, d in zip(p.kernel_size, p.rhs_dilation, strict=True)
+    )
+    return list(product((...,), *every))
+
+
+def _restore(
+    p: ConvProblem, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, facts: tuple[bool, bool]
+) -> None:
+    x, w = operands
+    positive, empty = facts
     noise = _noise(p, x, w) if empty else 0.0
     if positive and out.min() > noise:
         return
@@ -124,16 +148,6 @@ def _least(a: np.ndarray) -> float:
     """The least element, NaN aside."""
     least = a.min()
     return float(least if least == least else np.fmin.reduce(a, axis=None))
-
-
-def _may_have_empty_windows(p: ConvProblem, x: np.ndarray) -> bool:
-    """Whether a sample so dense that every window holds some of it has a zero; windows at the edges included."""
-    every = [
-        (slice(None, None, k if d == 1 else 1), slice(-1, None))
-        for k, d in zip(p.kernel_size, p.rhs_dilation, strict=True)
-    ]
-    parts: product[tuple[Any, ...]] = product((...,), *every)
-    return not all(x[part].all() for part in parts)
 
 
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:

@@ -38,25 +38,28 @@ NOMINAL_WORKERS = 2
 LENGTHS = {1: 40, 2: 9, 3: 5}
 
 
-def whole(p: ConvProblem, workers: int, fast: FastLength) -> Candidate:
-    """The cheapest plan with one block along every transformed axis."""
+def whole(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
+    """The cheapest plan with one block along every transformed axis; workers go before `limit` bytes are passed."""
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
         nfft[a] = fast(whole_nfft(p, a))
-    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft")
+    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", limit)
 
 
 def overlap_save(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
-    """The cheapest plan of many blocks whose scratch stays under `limit` bytes, if any does."""
+    """The cheapest plan of many blocks whose scratch stays under `limit` bytes, if any does.
+
+    Like every choice that shapes bits, this one is made for the nominal number of workers.
+    """
     axes = transformed_axes(p)
     for prefer in (_waste(p, fast), _length):
         lengths = [axis_lengths(p, a, fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
         found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
-        weighed = (_weigh(p, t, workers, "overlap_save") for t in found)
-        fitting = next((c for c in weighed if c.scratch <= limit), None)
+        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS) <= limit), None)
         if fitting is not None:
-            return fitting
-    return min((_weigh(p, t, workers, "overlap_save") for t in found), key=lambda c: c.scratch)
+            return _weigh(p, fitting, workers, "overlap_save", limit)
+    least = min(found, key=lambda t: _scratch(p, t, 1))
+    return _weigh(p, least, workers, "overlap_save", limit)
 
 
 Preference = Callable[[int, int], float]
@@ -147,8 +150,16 @@ def _rank(p: ConvProblem) -> Callable[[Tiling], float]:
     return lambda tiling: ChannelCost(TileLayout(p, tiling)).seconds(NOMINAL_WORKERS)
 
 
-def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str) -> Candidate:
+def _scratch(p: ConvProblem, tiling: Tiling, workers: int) -> int:
+    return channel_scratch(TileLayout(p, tiling), workers)
+
+
+def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, limit: int) -> Candidate:
+    """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits in `limit` bytes."""
     cost = ChannelCost(TileLayout(p, tiling))
     workers = cost.workers(most)
+    while workers > 1 and channel_scratch(cost.layout, workers) > limit:
+        workers -= 1
     scratch = channel_scratch(cost.layout, workers)
-    return Candidate(method, cost.seconds(most), scratch, workers, tiling, rank=cost.seconds(NOMINAL_WORKERS))
+    seconds, rank = cost.seconds(workers), cost.seconds(NOMINAL_WORKERS)
+    return Candidate(method, seconds, scratch, workers, tiling, rank=rank)

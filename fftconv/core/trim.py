@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from fftconv.core.problem import ConvProblem
+from fftconv.core.problem import ConvProblem, at
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Trimmed:
     taps: tuple[slice, ...]
 
     def views(self, x: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return x[(..., *self.samples)], w[(..., *self.taps)]
+        return x[at(*self.samples)], w[at(*self.taps)]
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,7 @@ thread starts it. `warm_up` does it at once.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -105,6 +106,15 @@ class _Warmth:
 
 
 _warmth = _Warmth()
+
+
+def _after_fork() -> None:
+    """A child's lock is its own. A loop that was being compiled stays begun: its thread is not there any more."""
+    _warmth.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _compiled(char: str) -> Loop:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fftconv.core.phases import Residue, residues, sub_problem
 from fftconv.core.plan import ConvPlan, Request
+from fftconv.core.problem import at
 from fftconv.core.workers import for_each
 
 
@@ -17,16 +18,16 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 
     p = plan.problem
     if p.flip:
-        w = w[(..., *(slice(None, None, -1),) * p.ndim)]
+        w = w[at(*(slice(None, None, -1),) * p.ndim)]
     classes = residues(p)
     outer = min(plan.workers, len(classes))
     request = Request(plan.method, plan.workers // outer, fft_exact=True)
 
     def work(residue: tuple[Residue, ...]) -> None:
-        target = out[(..., *(parts[0].outputs for parts in residue))]
+        target = out[at(*(parts[0].outputs for parts in residue))]
         for i, parts in enumerate(product(*residue)):
-            samples = x[(..., *(f.samples for f in parts))]
-            taps = w[(..., *(f.taps for f in parts))]
+            samples = x[at(*(f.samples for f in parts))]
+            taps = w[at(*(f.taps for f in parts))]
             y = run(sub_problem(p, parts), samples, taps, None if i else target, request)
             if i:
                 np.add(target, y, out=target)

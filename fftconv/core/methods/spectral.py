@@ -21,7 +21,7 @@ from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import gather, parts, scatter
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem
+from fftconv.core.problem import ConvProblem, at
 from fftconv.core.spare import spare
 from fftconv.core.tiling import Tile, TileLayout
 from fftconv.core.workers import for_each
@@ -125,7 +125,7 @@ def kernel_spectra(
     p, channels = layout.problem, Channels(layout)
     w, memory = arrays
     if not p.flip:
-        w = w[(..., *(slice(None, None, -1),) * p.ndim)]
+        w = w[at(*(slice(None, None, -1),) * p.ndim)]
     spec = FFTSpec(
         (*channels.kernel_chunk, *layout.tiling.nfft), tuple(2 + a for a in layout.axes), layout.dtype
     )
@@ -133,7 +133,7 @@ def kernel_spectra(
 
     def work(job: tuple[int, Range, Range]) -> None:
         group, outputs, inputs = job[0], slice(*job[1]), slice(*job[2])
-        kernels = w.reshape(parts, -1, *w.shape[1:])[group, outputs, inputs]
+        kernels = w.reshape(shares, -1, *w.shape[1:])[group, outputs, inputs]
         held = tuple(map(slice, kernels.shape[:2]))
         with engine.borrow(spec) as plan:
             _place(kernels, plan.signal[held], p)
@@ -143,9 +143,9 @@ def kernel_spectra(
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 
-    parts = channels.kernel_groups
-    each = w.shape[0] // parts, w.shape[1]
-    for_each(product(range(parts), *map(ranges, each, channels.kernel_chunk)), work, workers)
+    shares = channels.kernel_groups
+    each = w.shape[0] // shares, w.shape[1]
+    for_each(product(range(shares), *map(ranges, each, channels.kernel_chunk)), work, workers)
     if channels.products:
         return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
     return memory.reshape(-1, *memory.shape[-4:])
@@ -157,7 +157,8 @@ def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
     for a, (n, m) in enumerate(zip(ends, memory.shape[2:], strict=True)):
         if n < m:
             memory[(slice(None),) * (2 + a) + (slice(n, None),)] = 0
-    return memory[(..., *map(slice, ends))]
+    held: np.ndarray = memory[at(*map(slice, ends))]
+    return held
 
 
 def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
@@ -180,5 +181,5 @@ def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
         for k in p.kernel_size
     ]
     for pieces in product(*halves):
-        target = signal[(..., *(to for to, _ in pieces))]
-        np.multiply(kernels[(..., *(of for _, of in pieces))], scale, out=target, casting="same_kind")
+        target = signal[at(*(to for to, _ in pieces))]
+        np.multiply(kernels[at(*(of for _, of in pieces))], scale, out=target, casting="same_kind")

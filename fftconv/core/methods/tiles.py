@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fftconv.core.problem import at
 from fftconv.core.tiling import Tile, TileLayout
 
 
@@ -43,7 +44,7 @@ def gather(layout: TileLayout, tile: Tile, x: np.ndarray, signal: np.ndarray) ->
     """Fill `signal` with the samples of one job; what lies outside the array is zero."""
     x = x[tile.batch[0] : tile.batch[1]]
     window = _window(layout, tile)
-    target = signal[(slice(0, len(x)), ..., *(slice(0, count) for _, count, _ in window))]
+    target = signal[: len(x)][at(*(slice(0, count) for _, count, _ in window))]
     if target.shape != signal.shape:
         signal[...] = 0  # rows that hold nothing are transformed too, and must not overflow
     blocks, a = layout.tiling.blocks, layout.run_axis
@@ -74,7 +75,8 @@ def _inside(x: np.ndarray, window: Window) -> np.ndarray | None:
     for (first, count, step), n in zip(window, x.shape[2:], strict=True):
         if first < 0 or first + (count - 1) * step >= n:
             return None
-    return x[(..., *(slice(f, f + (c - 1) * s + 1, s) for f, c, s in window))]
+    seen: np.ndarray = x[at(*(slice(f, f + (c - 1) * s + 1, s) for f, c, s in window))]
+    return seen
 
 
 def _fill(x: np.ndarray, window: Window, target: np.ndarray) -> None:
@@ -91,10 +93,10 @@ def _fill(x: np.ndarray, window: Window, target: np.ndarray) -> None:
         for margin in (slice(0, j0), slice(j1, count)):
             if margin.start < margin.stop:
                 rest = target.ndim - 3 - len(inner)
-                target[(..., *inner, margin, *(slice(None),) * rest)] = 0
+                target[at(*inner, margin, *(slice(None),) * rest)] = 0
         inner.append(slice(j0, j1))
         source.append(slice(first + j0 * step, first + (j1 - 1) * step + 1, step))
-    np.copyto(target[(..., *inner)], x[(..., *source)], casting="same_kind")
+    np.copyto(target[at(*inner)], x[at(*source)], casting="same_kind")
 
 
 def scatter(layout: TileLayout, tile: Tile, y: np.ndarray, out: np.ndarray) -> None:
@@ -102,15 +104,15 @@ def scatter(layout: TileLayout, tile: Tile, y: np.ndarray, out: np.ndarray) -> N
     out = out[slice(*tile.batch)]
     y = y[: len(out)]
     targets = [
-        slice(*ends, axis.output_step)
-        for *ends, axis in zip(tile.start, tile.stop, layout.phased, strict=True)
+        slice(begin, end, axis.output_step)
+        for begin, end, axis in zip(tile.start, tile.stop, layout.phased, strict=True)
     ]
     if layout.tiling.blocks == 1:
-        _store(layout, y[:, :, 0], out[(..., *targets)])
+        _store(layout, y[:, :, 0], out[at(*targets)])
         return
     a = layout.run_axis
     targets[a] = slice(tile.start[a], tile.stop[a])
-    out = out[(..., *targets)]
+    out = out[at(*targets)]
     for blocks, first, count, steps in _runs(layout, tile):
         rows = out[(slice(None),) * (2 + a) + (slice(first, None),)]
         shape, strides = list(rows.shape), list(rows.strides)
