@@ -76,14 +76,14 @@ class HostProfile:
     rows: dict[str, tuple[float, ...]] = field(default_factory=lambda: _ROWS)
     columns: dict[str, tuple[float, ...]] = field(default_factory=lambda: _COLUMNS)
     spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
-    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.85, "d": 0.8, "F": 1.0, "D": 1.5})
+    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.85, "d": 0.8, "F": 1.1, "D": 1.5})
     odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.15, "d": 1.2, "F": 1.6, "D": 1.8})
     odd_columns: tuple[float, float] = (2.0, 3.5)
     strided_rows: float = 2.5
     copy: float = 0.08
     multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.3, "D": 0.55, "G": 8.0})
     direct: float = 0.35
-    job: float = 16e-6
+    job: float = 20e-6
     thread: float = 60e-6
     call: float = 3e-6
 
@@ -119,8 +119,15 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     per_point = rows
     for a in others:
         column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        per_point += spill * shape[a] / 256 + column * (odd_columns if shape[a] & (shape[a] - 1) else 1.0)
+        per_point += spill * shape[a] / 256 + column * _odd_column(shape[a], odd_columns)
     return prod(shape) * per_point * factor * 1e-9
+
+
+def _odd_column(n: int, factor: float) -> float:
+    """What a column of `n` points costs more than a power of two; a short one has the most to lose."""
+    if n & (n - 1) == 0:
+        return 1.0
+    return factor if n > 128 else 2 * factor
 
 
 def _odd_factor(odd: int, n: int, char: str, host: HostProfile) -> float:

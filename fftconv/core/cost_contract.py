@@ -88,7 +88,9 @@ class ChannelCost:
         multiply = bins * self.host.multiply[spectrum] * 1e-9
         each = self._transform + c.outputs_of_one * (self._transform + multiply)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
-        return jobs, self.host.job * c.outputs_of_one, each * c.input_chunk
+        # in the plane and beyond, most tiles touch an edge, where each block is gathered on its own
+        blocks = self.layout.tiling.blocks if len(self.layout.axes) > 1 else 1
+        return jobs, self.host.job * (c.outputs_of_one + blocks - 1), each * c.input_chunk
 
     def _end(self, side: str) -> Step:
         p, c = self.layout.problem, self.channels

@@ -24,8 +24,10 @@ from fftconv.core.tiling import spectral_dtype
 from fftconv.core.trim import trim
 from fftconv.core.workers import worker_limit
 
-# Scratch that a plan of many tiles may use where the caller sets no bound.
+# Scratch that a plan of many tiles may use where the caller sets no bound: with one input to each output, and
+# where the spectra of a whole matrix of kernels have to be held.
 DEFAULT_SCRATCH = 64 * 2**20
+CHANNEL_SCRATCH = 192 * 2**20
 
 METHODS = ("direct", "band", "jit", "fft", "overlap_save")
 
@@ -113,7 +115,8 @@ def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
 
 def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
     fast = get_engine(spectral_dtype(p)).next_fast_len
-    return overlap_save(p, workers, fast, request.max_memory or DEFAULT_SCRATCH)
+    default = DEFAULT_SCRATCH if p.group_inputs == 1 else CHANNEL_SCRATCH
+    return overlap_save(p, workers, fast, request.max_memory or default)
 
 
 SPECTRAL = ("fft", "overlap_save")
