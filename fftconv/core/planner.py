@@ -32,7 +32,7 @@ CHANNEL_SCRATCH = 192 * 2**20
 METHODS = ("direct", "band", "jit", "fft", "overlap_save")
 
 # How much slower than compiled loops the blocked ones may be that stand in for them until they are compiled.
-STAND_IN = 4.0
+STAND_IN = 2.0
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
