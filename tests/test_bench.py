@@ -485,7 +485,7 @@ def test_a_page_without_a_marker_is_left_alone(tmp_path):
 
 
 def test_the_page_of_the_documentation_has_every_group():
-    page = Path(fftconv.__file__).parents[1] / "docs" / "benchmarks.md"
+    page = Path(__file__).parents[1] / "docs" / "benchmarks.md"
     report.check_markers(page.read_text(encoding="utf-8"), ["machine", *GROUPS])
 
 

@@ -108,8 +108,11 @@ class ChannelCost:
         return rounds * calls, self.host.job / 2, c.bin_chunk * p.groups * each
 
 
-def channel_scratch(layout: TileLayout, workers: int) -> int:
-    """Bytes beyond input and output: the kernel's spectra, the spectra of a round, the transforms of every worker."""
+def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> int:
+    """Bytes beyond input and output: the kernel's spectra, the spectra of a round, the transforms of every worker.
+
+    An engine that answers in `fresh` arrays holds an old spectrum while it makes a new one.
+    """
     p, c = layout.problem, Channels(layout)
     signal = c.tile_bytes
     spectrum = c.slot * c.bins * c.bin_bytes
@@ -128,4 +131,4 @@ def channel_scratch(layout: TileLayout, workers: int) -> int:
         jobs = c.jobs * -(-p.in_channels // c.input_chunk)
         total += c.round_slots * spectrum * (p.in_channels + p.out_channels)
     workers = min(workers, jobs)
-    return total + workers * plans * (signal + spectrum)
+    return total + workers * plans * (signal + spectrum * (2 if fresh else 1))

@@ -19,7 +19,7 @@ from fftconv.core.exactness import recovers, splits
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import Candidate, ConvPlan, Request
 from fftconv.core.problem import ConvProblem
-from fftconv.core.tile_choice import NOMINAL_WORKERS, overlap_save, whole
+from fftconv.core.tile_choice import NOMINAL_WORKERS, Room, overlap_save, whole
 from fftconv.core.tiling import spectral_dtype
 from fftconv.core.trim import trim
 from fftconv.core.workers import worker_limit
@@ -109,14 +109,14 @@ def _sum(method: str, p: ConvProblem, request: Request, workers: int) -> Candida
 
 
 def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    fast = get_engine(spectral_dtype(p)).next_fast_len
-    return whole(p, workers, fast, request.max_memory or 2**62)
+    engine = get_engine(spectral_dtype(p))
+    return whole(p, workers, engine.next_fast_len, Room(request.max_memory or 2**62, engine.fresh))
 
 
 def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    fast = get_engine(spectral_dtype(p)).next_fast_len
+    engine = get_engine(spectral_dtype(p))
     default = DEFAULT_SCRATCH if p.group_inputs == 1 else CHANNEL_SCRATCH
-    return overlap_save(p, workers, fast, request.max_memory or default)
+    return overlap_save(p, workers, engine.next_fast_len, Room(request.max_memory or default, engine.fresh))
 
 
 SPECTRAL = ("fft", "overlap_save")

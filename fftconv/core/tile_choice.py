@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import log2, prod
+from typing import NamedTuple
 
 from fftconv.core.cost_contract import ChannelCost, channel_scratch
 from fftconv.core.plan import Candidate, Tiling
@@ -38,16 +39,31 @@ NOMINAL_WORKERS = 2
 LENGTHS = {1: 40, 2: 9, 3: 5}
 
 
-def whole(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
-    """The cheapest plan with one block along every transformed axis; workers go before `limit` bytes are passed."""
+class Room(NamedTuple):
+    """Scratch that a plan may use.
+
+    Attributes
+    ----------
+    limit : int
+        In bytes.
+    fresh : bool
+        Whether the engine answers in new arrays beside the scratch of its plans.
+    """
+
+    limit: int
+    fresh: bool
+
+
+def whole(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
+    """The cheapest plan with one block along every transformed axis; workers go before its scratch outgrows the room."""
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
         nfft[a] = fast(whole_nfft(p, a))
-    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", limit)
+    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", room)
 
 
-def overlap_save(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> Candidate:
-    """The cheapest plan of many blocks whose scratch stays under `limit` bytes, if any does.
+def overlap_save(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
+    """The cheapest plan of many blocks whose scratch stays in the room, if any does.
 
     Like every choice that shapes bits, this one is made for the nominal number of workers.
     """
@@ -55,11 +71,11 @@ def overlap_save(p: ConvProblem, workers: int, fast: FastLength, limit: int) -> 
     for prefer in (_waste(p, fast), _length):
         lengths = [axis_lengths(p, a, fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
         found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
-        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS) <= limit), None)
+        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, room) <= room.limit), None)
         if fitting is not None:
-            return _weigh(p, fitting, workers, "overlap_save", limit)
-    least = min(found, key=lambda t: _scratch(p, t, 1))
-    return _weigh(p, least, workers, "overlap_save", limit)
+            return _weigh(p, fitting, workers, "overlap_save", room)
+    least = min(found, key=lambda t: _scratch(p, t, 1, room))
+    return _weigh(p, least, workers, "overlap_save", room)
 
 
 Preference = Callable[[int, int], float]
@@ -150,16 +166,16 @@ def _rank(p: ConvProblem) -> Callable[[Tiling], float]:
     return lambda tiling: ChannelCost(TileLayout(p, tiling)).seconds(NOMINAL_WORKERS)
 
 
-def _scratch(p: ConvProblem, tiling: Tiling, workers: int) -> int:
-    return channel_scratch(TileLayout(p, tiling), workers)
+def _scratch(p: ConvProblem, tiling: Tiling, workers: int, room: Room) -> int:
+    return channel_scratch(TileLayout(p, tiling), workers, room.fresh)
 
 
-def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, limit: int) -> Candidate:
-    """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits in `limit` bytes."""
+def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, room: Room) -> Candidate:
+    """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits the room."""
     cost = ChannelCost(TileLayout(p, tiling))
     workers = cost.workers(most)
-    while workers > 1 and channel_scratch(cost.layout, workers) > limit:
+    while workers > 1 and channel_scratch(cost.layout, workers, room.fresh) > room.limit:
         workers -= 1
-    scratch = channel_scratch(cost.layout, workers)
+    scratch = channel_scratch(cost.layout, workers, room.fresh)
     seconds, rank = cost.seconds(workers), cost.seconds(NOMINAL_WORKERS)
     return Candidate(method, seconds, scratch, workers, tiling, rank=rank)

@@ -195,6 +195,8 @@ class Engine(ABC):
     Attributes
     ----------
     name : str
+    fresh : bool
+        Whether a transform answers in a new array, beside the scratch of its plan.
     cache_bytes : int
         Bound on the scratch of idle plans, applied whenever one is checked in.
 
@@ -209,6 +211,7 @@ class Engine(ABC):
 
     name: ClassVar[str]
     cache: ClassVar[PlanCache]
+    fresh: ClassVar[bool] = False
 
     def __init__(self, cache_bytes: int, effort: str = "") -> None:
         self.cache_bytes = cache_bytes

@@ -67,6 +67,7 @@ class ScipyEngine(Engine):
 
     name = "scipy"
     cache = PlanCache()
+    fresh = True
 
     def __init__(self, cache_bytes: int) -> None:
         # Loaded here and not by a worker: a child forked in the middle of an import waits for ever.
