@@ -55,7 +55,7 @@ class Room(NamedTuple):
 
 
 def whole(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
-    """The cheapest plan with one block along every transformed axis; workers go before its scratch outgrows the room."""
+    """The cheapest plan with one block along every transformed axis. Workers go before scratch outgrows the room."""
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
         nfft[a] = fast(whole_nfft(p, a))
