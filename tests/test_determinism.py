@@ -70,6 +70,7 @@ def test_fresh_processes():
     """Another process, another order, another hash seed, other threads' counts: the same digests."""
     code = "from test_determinism import *; names = list(CASES)[::{}]; print({{n: digest(n, {}) for n in names}})"
     here = {name: digest(name, 2) for name in CASES}
+    path = os.pathsep.join([str(Path(fftconv.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     for step, workers, seed in ((1, 1, "1"), (-1, 3, "2")):
         done = subprocess.run(
             [sys.executable, "-c", code.format(step, workers)],
@@ -77,7 +78,7 @@ def test_fresh_processes():
             text=True,
             timeout=120,
             cwd=Path(__file__).parent,
-            env={**os.environ, "PYTHONPATH": str(Path(fftconv.__file__).parents[1]), "PYTHONHASHSEED": seed},
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed},
             check=True,
         )
         assert eval(done.stdout) == here

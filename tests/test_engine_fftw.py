@@ -21,7 +21,7 @@ from fftconv.core.engine.fftw_planner import Planner, planner
 from fftconv.core.engine.host import processor
 from fftconv.core.engine.wisdom import load_wisdom, release, save_wisdom
 
-pytest.importorskip("pyfftw")
+pytest.importorskip("pyfftw", exc_type=ImportError)
 
 F8 = np.dtype("f8")
 TILE = FFTSpec((24, 36), (0, 1), F8)
