@@ -70,7 +70,8 @@ def test_fresh_processes():
     """Another process, another order, another hash seed, other threads' counts: the same digests."""
     code = "from test_determinism import *; names = list(CASES)[::{}]; print({{n: digest(n, {}) for n in names}})"
     here = {name: digest(name, 2) for name in CASES}
-    path = os.pathsep.join([str(Path(fftconv.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    # what this process was told to find first, the children find first as well
+    path = os.pathsep.join([os.environ.get("PYTHONPATH", ""), str(Path(fftconv.__file__).parents[1])])
     for step, workers, seed in ((1, 1, "1"), (-1, 3, "2")):
         done = subprocess.run(
             [sys.executable, "-c", code.format(step, workers)],
