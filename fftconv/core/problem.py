@@ -45,11 +45,6 @@ def same_lower_pads(n: int, k: int, stride: int = 1) -> tuple[int, int]:
     return lo, hi
 
 
-def full_pads(k: int) -> tuple[int, int]:
-    """Pads under which every partial overlap of the kernel gives an output."""
-    return k - 1, k - 1
-
-
 @dataclass(frozen=True)
 class ConvProblem:
     """What is to be computed: sizes, geometry and dtypes, no arrays and no strings.
@@ -138,11 +133,6 @@ class ConvProblem:
     @property
     def is_complex(self) -> bool:
         return self.dtype.kind == "c"
-
-    @property
-    def is_dense(self) -> bool:
-        """True without input and kernel dilation."""
-        return all(d == 1 for d in self.lhs_dilation + self.rhs_dilation)
 
     def with_(self, **changes: object) -> ConvProblem:
         """The same problem with some fields changed."""
