@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import FFTSpec
+from fftconv.core.jobs import jobs_of
 from fftconv.core.plan import ConvPlan
 from fftconv.core.tiling import TileLayout
 from fftconv.core.workers import for_each
@@ -26,7 +27,7 @@ def bare_executes(plan: ConvPlan) -> Callable[[], None]:
     engine = get_engine(layout.dtype)
     sides = (plan.problem.in_channels, plan.problem.out_channels)
     into, back = (FFTSpec(layout.signal_shape(c), layout.fft_axes, layout.dtype) for c in sides)
-    jobs = range(sum(1 for _ in layout.jobs()))
+    jobs = range(sum(1 for _ in jobs_of(layout)))
 
     def work(_: int) -> None:
         with engine.borrow(into) as forward, engine.borrow(back) as inverse:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from math import prod
 from typing import TypeVar
@@ -186,3 +187,9 @@ class Channels:
         each = p.out_channels * p.group_inputs * (2 if self.widened else 1)
         each += n * (p.in_channels + p.out_channels)
         return even(self.bins, max(16, PRODUCT_BYTES // (each * self.bin_bytes)))
+
+
+@lru_cache(maxsize=256)
+def channels_of(layout: TileLayout) -> Channels:
+    """The channels of a layout, with all that was worked out about them."""
+    return Channels(layout)

@@ -31,7 +31,7 @@ FastLength = Callable[[int], int]
 
 # Bytes of signal that one execute should hold: enough to repay the interpreter and the hand-over of its lock
 # between threads, few enough that signal and spectrum stay in the L2 cache.
-EXECUTE_BYTES = 1000 * 2**10
+EXECUTE_BYTES = 384 * 2**10
 # A carried axis that lies inside the transformed one is taken in runs of at least a cache line.
 INNER_RUN = 16
 NOMINAL_WORKERS = 2

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice, product
 from math import gcd, prod
-from operator import lt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -84,13 +85,11 @@ def spectral_dtype(p: ConvProblem) -> np.dtype:
     return p.dtype if p.dtype.kind in "fc" else np.dtype(np.float64)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One job: ranges of the batch axis and of the output along every spatial axis, in steps of `output_step`."""
+class Tile(NamedTuple):
+    """One job: (begin, end) of the batch axis and of the output along every spatial axis, in steps of `output_step`."""
 
     batch: tuple[int, int]
-    start: Ints
-    stop: Ints
+    spans: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ class TileLayout:
 
     @lazy
     def tiles_per_axis(self) -> Ints:
-        spans = map(_spans, self.problem.output_size, self.reach)
+        spans = (-(-m // reach) for m, reach in zip(self.problem.output_size, self.reach, strict=True))
         return (
             -(-self.problem.batch // self.tiling.batch),
             *(n * groups for n, groups in zip(spans, self.phase_groups, strict=True)),
@@ -201,26 +200,28 @@ class TileLayout:
 
     def tiles(self) -> Iterator[Tile]:
         """All tiles, the last axis fastest."""
-        held = self.tiling.batch
-        for i, *tile in product(*map(range, self.tiles_per_axis)):
-            start, stop = zip(*map(self._range, range(self.problem.ndim), tile), strict=True)
-            if all(map(lt, start, stop)):
-                yield Tile((i * held, min(self.problem.batch, (i + 1) * held)), start, stop)
+        p, held = self.problem, self.tiling.batch
+        batches = [(i, min(p.batch, i + held)) for i in range(0, p.batch, held)]
+        axes = [self._spans(a) for a in range(p.ndim)]
+        return (Tile(batch, spans) for batch in batches for spans in product(*axes))
 
-    def _range(self, a: int, tile: int) -> tuple[int, int]:
-        """The outputs of a tile along one axis: the first, and the end of the span."""
-        span, group = divmod(tile, self.phase_groups[a])
+    def _spans(self, a: int) -> list[tuple[int, int]]:
+        """The outputs of every tile along one axis: the first, and the end of the span; none of them empty."""
+        found = []
         held = self.tiling.blocks if self.blocks_are_phases and a == self.run_axis else 1
-        reach = self.reach[a]
-        return span * reach + group * held, min(self.problem.output_size[a], (span + 1) * reach)
+        reach, m = self.reach[a], self.problem.output_size[a]
+        for tile in range(self.tiles_per_axis[1 + a]):
+            span, group = divmod(tile, self.phase_groups[a])
+            begin, end = span * reach + group * held, min(m, (span + 1) * reach)
+            if begin < end:
+                found.append((begin, end))
+        return found
 
-    def jobs(self) -> Iterator[tuple[Tile, ...]]:
-        """The tiles that share an execute: one, or two where they are packed."""
-        return batched(self.tiles(), 2 if self.tiling.packed else 1)
 
-
-def _spans(outputs: int, reach: int) -> int:
-    return -(-outputs // reach)
+@lru_cache(maxsize=256)
+def layout_of(problem: ConvProblem, tiling: Tiling) -> TileLayout:
+    """The layout of a problem that may be computed again, with all that was worked out about it."""
+    return TileLayout(problem, tiling)
 
 
 def batched(items: Iterator[Tile], size: int) -> Iterator[tuple[Tile, ...]]:

@@ -74,19 +74,28 @@ def worker_limit(asked: int = 0) -> int:
 
 
 def for_each(jobs: Iterable[Any], work: Callable[[Any], None], workers: int) -> None:
-    """Call ``work(job)`` for every job on up to `workers` threads; the first exception is raised here.
+    """Call ``work(job)`` for every job on up to `workers` threads; see `share`."""
 
-    Jobs are taken in order from one shared iterator. After an exception no further job is started, and all
-    started ones have ended when this returns.
+    def drain(taken: Iterator[Any]) -> None:
+        for job in taken:
+            work(job)
+
+    share(jobs, drain, workers)
+
+
+def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: int) -> None:
+    """Let up to `workers` threads each call ``drain(taken)``, where all of `taken` together are the jobs.
+
+    Jobs are taken in order from one shared iterator. The first exception is raised here: after one no further job is
+    started, and all started ones have ended when this returns.
     """
     if workers <= 1:
-        for job in jobs:
-            work(job)
+        drain(iter(jobs))
         return
     take = _SharedIterator(jobs)
-    helpers = [_submit(_drain, take, work) for _ in range(workers - 1)]
+    helpers = [_submit(_drain, take, drain) for _ in range(workers - 1)]
     try:
-        _drain(take, work)
+        _drain(take, drain)
     except BaseException:
         take.stop()
         raise
@@ -100,7 +109,7 @@ def for_each(jobs: Iterable[Any], work: Callable[[Any], None], workers: int) -> 
             raise error
 
 
-class _SharedIterator:
+class _SharedIterator(Iterator[Any]):
     """One iterator, many takers."""
 
     def __init__(self, jobs: Iterable[Any]) -> None:
@@ -119,12 +128,11 @@ class _SharedIterator:
             self._it = iter(())
 
 
-def _drain(take: _SharedIterator, work: Callable[[Any], None]) -> None:
+def _drain(take: _SharedIterator, drain: Callable[[Iterator[Any]], None]) -> None:
     outer = getattr(_state, "inside", False)
     _state.inside = True
     try:
-        for job in take:
-            work(job)
+        drain(take)
     except BaseException:
         take.stop()
         raise

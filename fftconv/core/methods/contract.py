@@ -7,18 +7,19 @@ have just left their spectra in the cache.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 
 from fftconv.core.channels import Channels, Range, ranges
 from fftconv.core.engine.base import Engine, FFTSpec
+from fftconv.core.jobs import Job
 from fftconv.core.methods.blas import one_thread
-from fftconv.core.methods.tiles import gather, parts, scatter
-from fftconv.core.tiling import Tile
-from fftconv.core.workers import for_each
+from fftconv.core.methods.tiles import Sink, Source
+from fftconv.core.workers import for_each, share
 
-Job = tuple[tuple[int, tuple[Tile, ...]], Range]
+Slot = tuple[tuple[int, Job], Range]
 
 
 class Round:
@@ -43,7 +44,8 @@ class Round:
     ) -> None:
         self.channels = channels
         self.engine = engine
-        self.x, self.spectra, self.out = arrays
+        x, self.spectra, out = arrays
+        self.source, self.sink = Source(channels.layout, x), Sink(channels.layout, out)
         self.inputs, self.outputs = scratch
 
     @staticmethod
@@ -52,37 +54,32 @@ class Round:
         held = (channels.bins, channels.round_slots, channels.slot)
         return (*held, channels.problem.in_channels), (*held, channels.problem.out_channels)
 
-    def run(self, jobs: list[tuple[Tile, ...]], workers: int) -> None:
+    def run(self, jobs: list[Job], workers: int) -> None:
         """Answer `jobs`, at most `round_slots` of them."""
         p, c = self.channels.problem, self.channels
         slots = list(enumerate(jobs))
-        for_each(product(slots, ranges(p.in_channels, c.input_chunk)), self._forward, workers)
+        share(product(slots, ranges(p.in_channels, c.input_chunk)), self._forward, workers)
         with one_thread():
             for_each(ranges(c.bins, c.bin_chunk), lambda bins: self._multiply(bins, len(jobs)), workers)
-        for_each(product(slots, ranges(p.out_channels, c.output_chunk)), self._backward, workers)
+        share(product(slots, ranges(p.out_channels, c.output_chunk)), self._backward, workers)
 
     def _spec(self, channels: int) -> FFTSpec:
         layout = self.channels.layout
         return FFTSpec(layout.signal_shape(channels), layout.fft_axes, layout.dtype)
 
-    def _forward(self, job: Job) -> None:
-        (slot, tiles), (a, b) = job
-        layout = self.channels.layout
+    def _forward(self, jobs: Iterator[Slot]) -> None:
         with self.engine.borrow(self._spec(self.channels.input_chunk)) as plan:
-            for tile, part in zip(tiles, parts(layout, plan.signal, len(tiles)), strict=True):
-                gather(layout, tile, self.x[:, a:b], part[:, : b - a])
-            bins = bins_first(self.channels, plan.forward()[:, : b - a])
-            np.copyto(self.inputs[:, slot, :, a:b].reshape(bins.shape), bins)
+            for (slot, job), (a, b) in jobs:
+                self.source.gather(job, range(a, b), plan.signal)
+                bins = bins_first(self.channels, plan.forward()[:, : b - a])
+                np.copyto(self.inputs[:, slot, :, a:b].reshape(bins.shape), bins)
 
-    def _backward(self, job: Job) -> None:
-        (slot, tiles), (a, b) = job
-        layout = self.channels.layout
+    def _backward(self, jobs: Iterator[Slot]) -> None:
         with self.engine.borrow(self._spec(self.channels.output_chunk)) as plan:
-            bins = bins_first(self.channels, plan.spectrum[:, : b - a])
-            np.copyto(bins, self.outputs[:, slot, :, a:b].reshape(bins.shape))
-            y = plan.backward()
-            for tile, part in zip(tiles, parts(layout, y, len(tiles)), strict=True):
-                scatter(layout, tile, part[:, : b - a], self.out[:, a:b])
+            for (slot, job), (a, b) in jobs:
+                bins = bins_first(self.channels, plan.spectrum[:, : b - a])
+                np.copyto(bins, self.outputs[:, slot, :, a:b].reshape(bins.shape))
+                self.sink.scatter(job, range(a, b), plan.backward())
 
     def _multiply(self, bins: Range, slots: int) -> None:
         """[tiles x I] * [I x J] for each frequency and group."""

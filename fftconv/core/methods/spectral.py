@@ -10,28 +10,30 @@ kernel is linear over the complex numbers and keeps them apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 
 import numpy as np
 
-from fftconv.core.channels import Channels, Range, batched, ranges
+from fftconv.core.channels import Channels, Range, batched, channels_of, ranges
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
+from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.methods.contract import Round
-from fftconv.core.methods.tiles import gather, parts, scatter
+from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, at
 from fftconv.core.spare import spare
-from fftconv.core.tiling import Tile, TileLayout
-from fftconv.core.workers import for_each
+from fftconv.core.tiling import TileLayout, layout_of
+from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     """Run a spectral plan."""
-    layout = TileLayout(plan.problem, plan.tiling)
+    layout = layout_of(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
     with spare(engine, *spectra_memory(layout, engine)) as memory:
         spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
@@ -40,14 +42,14 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 
 def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: int) -> None:
     """Convolve `x` with prepared kernel spectra into `out`; `arrays` is (x, spectra, out)."""
-    channels = Channels(layout)
+    channels = channels_of(layout)
     if channels.products:
         _multiply(channels, engine, arrays, workers)
         return
     shapes, dtype = Round.shapes(channels), arrays[1].dtype
     with spare(engine, shapes[0], dtype) as inputs, spare(engine, shapes[1], dtype) as outputs:
         scratch = Round(channels, engine, arrays, (inputs, outputs))
-        for jobs in batched(layout.jobs(), channels.round_slots):
+        for jobs in batched(jobs_of(layout), channels.round_slots):
             scratch.run(jobs, workers)
 
 
@@ -57,36 +59,31 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int) 
     p = layout.problem
     x, spectra, out = arrays
     outputs = p.group_outputs
+    source, sink = Source(layout, x), Sink(layout, out)
     spec = _tile_spec(layout, channels)
 
-    def work(job: tuple[Range, Range, tuple[Tile, ...]]) -> None:
-        (a, b), (first, last), tiles = job
+    def drain(jobs: Iterator[tuple[Range, Range, Job]]) -> None:
         with engine.borrow(spec) as plan:
-            for tile, part in zip(tiles, parts(layout, plan.signal, len(tiles)), strict=True):
-                gather(layout, tile, x[:, a:b], part[:, : b - a])
-            plan.forward()
-            held = plan.spectrum_whole[:, : b - a]
-            if outputs == 1:
-                np.multiply(held, spectra[a:b, 0], out=held)
-                put(tiles, plan.backward(), (a, b))
-                return
-            with engine.borrow(spec) as inverse:
-                for j in range(first, last):
-                    np.multiply(held, spectra[a:b, j], out=inverse.spectrum_whole[:, : b - a])
-                    put(tiles, inverse.backward(), (a * outputs + j, (b - 1) * outputs + j + 1))
+            for (a, b), (first, last), job in jobs:
+                source.gather(job, range(a, b), plan.signal)
+                plan.forward()
+                held = plan.spectrum_whole[:, : b - a]
+                if outputs == 1:
+                    np.multiply(held, spectra[a:b, 0], out=held)
+                    sink.scatter(job, range(a, b), plan.backward())
+                    continue
+                with engine.borrow(spec) as inverse:
+                    for j in range(first, last):
+                        np.multiply(held, spectra[a:b, j], out=inverse.spectrum_whole[:, : b - a])
+                        sink.scatter(job, range(a * outputs + j, b * outputs, outputs), inverse.backward())
 
-    def put(tiles: tuple[Tile, ...], y: np.ndarray, targets: Range) -> None:
-        target = out[:, slice(*targets, outputs)]
-        for tile, part in zip(tiles, parts(layout, y, len(tiles)), strict=True):
-            scatter(layout, tile, part[:, : target.shape[1]], target)
-
-    for_each(
+    share(
         product(
             ranges(p.in_channels, channels.input_chunk),
             ranges(outputs, channels.outputs_of_one),
-            layout.jobs(),
+            jobs_of(layout),
         ),
-        work,
+        drain,
         workers,
     )
 
@@ -103,7 +100,7 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
     (\\*bins, groups, C/groups, 1 or 2, O/groups): two are ``W`` and ``i*W``, which seen as real numbers are the
     rows of ``[[a, b], [-b, a]]``.
     """
-    p, channels = layout.problem, Channels(layout)
+    p, channels = layout.problem, channels_of(layout)
     tiles = _tile_spec(layout, channels)
     if channels.products:
         blocks, *pitch = engine.spectrum_pitch(tiles)[2:]
@@ -122,7 +119,7 @@ def kernel_spectra(
 
     `arrays` is (w, memory), the memory as `spectra_memory` says; the result is a view of it.
     """
-    p, channels = layout.problem, Channels(layout)
+    p, channels = layout.problem, channels_of(layout)
     w, memory = arrays
     if not p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
@@ -145,7 +142,8 @@ def kernel_spectra(
 
     shares = channels.kernel_groups
     each = w.shape[0] // shares, w.shape[1]
-    for_each(product(range(shares), *map(ranges, each, channels.kernel_chunk)), work, workers)
+    jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
+    for_each(jobs, work, min(workers, channels.kernel_jobs))
     if channels.products:
         return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
     return memory.reshape(-1, *memory.shape[-4:])
