@@ -1,8 +1,9 @@
 """Convolution by FFT, tile by tile: gather, forward, multiply, inverse, scatter.
 
-One tile is the classic FFT convolution, many tiles are overlap-save; the code is the same. The kernel sits in
-its transform buffer at the negative indices of a correlation, ``h[-u mod nfft] = w[u]``, so that the outputs of
-a block begin at index 0 of the inverse, whatever the kernel's length.
+One tile is the classic FFT convolution, many tiles are overlap-save; the code is the same. A correlation has its
+kernel at the negative indices, ``h[-u mod nfft] = w[u]``, so that the outputs of a block begin at index 0 of the
+inverse, whatever the kernel's length. The spectrum of h is the conjugate of that of ``conj(w[u])`` at the indices u:
+the kernel is laid out so, and its transform need not look beyond it.
 
 In a packed tiling two real tiles are the real and imaginary part of one complex signal; convolution with a real
 kernel is linear over the complex numbers and keeps them apart.
@@ -89,7 +90,8 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int) 
 
 
 def _tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
-    return FFTSpec(layout.signal_shape(channels.input_chunk), layout.fft_axes, layout.dtype)
+    shape = layout.signal_shape(channels.input_chunk)
+    return FFTSpec(shape, layout.fft_axes, layout.dtype, kept=layout.kept)
 
 
 def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...], np.dtype]:
@@ -121,10 +123,13 @@ def kernel_spectra(
     """
     p, channels = layout.problem, channels_of(layout)
     w, memory = arrays
-    if not p.flip:
+    if p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
     spec = FFTSpec(
-        (*channels.kernel_chunk, *layout.tiling.nfft), tuple(2 + a for a in layout.axes), layout.dtype
+        (*channels.kernel_chunk, *layout.tiling.nfft),
+        tuple(2 + a for a in layout.axes),
+        layout.dtype,
+        filled=tuple(p.kernel_size[a] for a in layout.axes),
     )
     target = memory if not channels.products else _within(memory, layout)
 
@@ -136,7 +141,7 @@ def kernel_spectra(
             _place(kernels, plan.signal[held], p)
             found = plan.forward()[held]
             if channels.products:
-                np.copyto(target[outputs], found)
+                np.conjugate(found, out=target[outputs])
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 
@@ -160,7 +165,8 @@ def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
 
 
 def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
-    r"""Spectra (outputs, inputs, \*bins) to (\*bins, inputs, 1 or 2, outputs); may overwrite `spectra`."""
+    r"""Conjugates of spectra (outputs, inputs, \*bins) to (\*bins, inputs, 1 or 2, outputs); overwrites `spectra`."""
+    np.conjugate(spectra, out=spectra)
     turned = np.moveaxis(spectra, (1, 0), (-2, -1))
     np.copyto(target[..., 0, :], turned)
     if target.shape[-2] == 2:
@@ -169,15 +175,9 @@ def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
 
 
 def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
-    """Kernels in convolution order into the buffer, their last tap at index 0, the others before it, over N."""
-    signal[...] = 0
+    """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
     scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
-    halves = [
-        ((slice(0, 1), slice(k - 1, k)), (slice(1 - k, None), slice(0, k - 1)))
-        if k > 1
-        else ((slice(0, 1), slice(0, 1)),)
-        for k in p.kernel_size
-    ]
-    for pieces in product(*halves):
-        target = signal[at(*(to for to, _ in pieces))]
-        np.multiply(kernels[at(*(of for _, of in pieces))], scale, out=target, casting="same_kind")
+    target = signal[at(*map(slice, p.kernel_size))]
+    np.multiply(kernels, scale, out=target, casting="same_kind")
+    if target.dtype.kind == "c":
+        np.conjugate(target, out=target)
