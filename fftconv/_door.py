@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from fftconv._broadcast import Array
-from fftconv._general import request
+from fftconv._general import refuse_masked, request
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv.core.problem import Ints
 
@@ -20,12 +20,8 @@ _ZEROS = ("constant", "zeros", "fill")
 
 
 def as_operand(name: str, value: Any) -> Array:
-    """`value` as a plain array. A masked array with something masked is refused: its hidden values are not data."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(
-            f"{name} must have no masked elements, got {np.ma.getmaskarray(value).sum()} of shape {value.shape}; "
-            f"fill them first, as in {name}.filled(0)"
-        )
+    """`value` as a plain array."""
+    refuse_masked(name, value)
     return np.asarray(value)
 
 
@@ -33,9 +29,11 @@ def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, ou
     """The call that a door makes of its arguments."""
     a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
     recipe = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options)
-    if out is not None:
-        check_out(out, recipe.shape, recipe.dtype)
-    return recipe(a, b, out)
+    if out is None:
+        return recipe(a, b)
+    check_out(out, recipe.shape, recipe.dtype)
+    recipe(a, b, np.asarray(out))  # a subclass may index otherwise than an array, as numpy.matrix does
+    return out
 
 
 def mode_text(mode: Any) -> str:
@@ -70,6 +68,20 @@ def check_out(out: Any, shape: Ints, dtype: DType | None) -> None:
         raise TypeError(f"out must have the dtype of the result, {dtype}; got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError(f"out must be writeable, got a read-only array of shape {out.shape}")
+    if _overlaps_itself(out):
+        raise ValueError(
+            f"out must hold each element at an address of its own, got strides {out.strides} for shape {out.shape}"
+        )
+
+
+def _overlaps_itself(a: Array) -> bool:
+    """Whether two elements may share memory, as where a stride is zero."""
+    extent = a.itemsize
+    for step, length in sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < extent:
+            return a.size > 0
+        extent += step * (length - 1)
+    return False
 
 
 def check_plain(**keywords: Any) -> None:

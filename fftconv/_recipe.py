@@ -15,9 +15,8 @@ import numpy as np
 
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out
 from fftconv.core.plan import ConvPlan, Request
-from fftconv.core.planner import plan_conv
 from fftconv.core.problem import Ints
-from fftconv.core.run import Runner, plan_for
+from fftconv.core.run import Runner, plan_of
 
 DType = np.dtype
 Operand = tuple[Ints, DType]
@@ -116,9 +115,8 @@ class Recipe:
             raise ValueError(
                 f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
             )
-        if arrays is None:
-            return plan_conv(self.run.problem, self.run.request)
-        return plan_for(self.run.problem, *self.layout.operands(*map(native, arrays)), self.run.request)
+        views = None if arrays is None else self.layout.operands(*map(native, arrays))
+        return plan_of(self.run.problem, self.run.request, views)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def recipe_for(
         _check_ndim(door, shapes)
     elif shapes == ((), ()):
         return Product(door.correlate, options.dtype)
-    _check_mode(door, mode)
+    check_mode(door, mode)
     axes = _pair_axes(door, shapes, options.axes, mode)
     result = tuple(a.length for a in axes)
     layout = None
@@ -173,7 +171,7 @@ def recipe_for(
     return Recipe(result, dtype, layout, run, all(d.isnative for d in dtypes))
 
 
-def _check_mode(door: Door, mode: str) -> None:
+def check_mode(door: Door, mode: str) -> None:
     if mode not in door.windows:
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got {mode!r}")
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from fftconv._broadcast import Array, full, same, same_late, valid
 from fftconv._door import apply, as_operand, check_plain, mode_text, options_of, remembered
-from fftconv._recipe import PLAIN, Door, NotNumericError, recipe_for
+from fftconv._recipe import PLAIN, Door, NotNumericError, check_mode, recipe_for
 
 __all__ = [
     "choose_conv_method",
@@ -390,13 +390,18 @@ def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = F
     'fft'
     """
     a, b = as_operand("in1", in1), as_operand("in2", in2)
+    mode = mode_text(mode)
+    check_mode(CONVOLVE, mode)
     if measure:
+        recipe_for(
+            CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode
+        )  # refuses what no method can answer
         times = {method: _seconds(a, b, mode, method) for method in ("fft", "direct")}
         return min(times, key=times.__getitem__), times
     kinds = a.dtype.kind + b.dtype.kind
     if "O" in kinds or kinds == "bb" or not a.ndim + b.ndim:
         return "direct"
-    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode))
+    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode)
     if a.size * b.size <= _FEW_PRODUCTS or ({*kinds} & {*"iu"} and not _sums_fit(a, b)):
         return "direct"
     plan = recipe.plan()

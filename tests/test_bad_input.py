@@ -172,6 +172,20 @@ class TestOut:
         refuses(ValueError, "out must be writeable", call, self.a, self.b, out=frozen)
         assert not frozen.any()
 
+    @pytest.mark.parametrize("strides", [(0, 8), (8, 8), (8, 16), (-16, 0)])
+    def test_elements_that_share_memory(self, strides):
+        memory = np.zeros(20)
+        out = np.lib.stride_tricks.as_strided(memory[10:], (3, 2), strides)
+        a = np.ones((3, 2))
+        refuses(ValueError, r"address of its own, got strides \(.*\) for shape \(3, 2\)", signal.convolve, a, a,
+                "same", out=out)  # fmt: skip
+        assert not memory.any()
+
+    def test_a_subclass_that_indexes_otherwise(self):
+        out = np.zeros((2, 2)).view(np.matrix)
+        assert signal.convolve(np.eye(2), [[2.0]], out=out) is out
+        np.testing.assert_array_equal(out, 2 * np.eye(2))
+
     def test_scalars(self):
         out = np.zeros((), int)
         assert signal.convolve(3, 4, out=out) is out and out == 12

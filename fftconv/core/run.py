@@ -49,6 +49,19 @@ def run(
     return out
 
 
+def plan_of(
+    problem: ConvProblem, request: Request, operands: tuple[np.ndarray, np.ndarray] | None = None
+) -> ConvPlan:
+    """The plan by which `run` computes `problem`, which for integers may depend on the operands."""
+    if problem.dtype == np.float16:
+        problem = problem.with_(dtype=np.dtype(np.float32))
+    trimmed = trim(problem)
+    if trimmed is not None:
+        problem = trimmed.problem
+        operands = None if operands is None else trimmed.views(*operands)
+    return plan_conv(problem, request) if operands is None else plan_for(problem, *operands, request)
+
+
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
     """The plan for these values: integers are transformed whole only where rounding is proved to recover their sums."""
     plan = plan_conv(problem, request)
