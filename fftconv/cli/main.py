@@ -127,6 +127,10 @@ def denoise(
         if sigma is not None:
             kernel = smoothing.gaussian(sigma, len(along), data.dtype)
             return smoothing.smooth(data, kernel, along, workers)
+        if not np.isfinite(data).all():
+            raise click.UsageError(
+                "noise is estimated from finite samples, got NaN or infinity; --sigma needs none"
+            )
         result = smoothing.denoise(data, along, workers)
         click.echo(
             f"noise about {result.noise:.3g}, Gaussian of sigma {result.sigma:g}, "
