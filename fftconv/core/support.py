@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv.core.exactness import CONSTANT
+from fftconv.core.exactness import CONSTANT, peak
 from fftconv.core.problem import ConvProblem
 from fftconv.core.trim import trim
 
@@ -153,9 +153,14 @@ def _least(a: np.ndarray) -> float:
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
     """Bound of the rounding error of any output, whatever the tiles."""
     points = prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
-    energy = prod(float(abs(np.vdot(a, a))) for a in (x, w))
+    energy = _energy(x) * _energy(w)
     bound = CONSTANT / 2 * float(np.finfo(p.dtype).eps) * log2(max(2, points)) * sqrt(energy)
     return bound if bound < inf else inf
+
+
+def _energy(a: np.ndarray) -> float:
+    """The sum of squares; of integers, which would wrap, a bound of it."""
+    return float(abs(np.vdot(a, a))) if a.dtype.kind in "fc" else a.size * peak(a) ** 2
 
 
 def _clear(p: ConvProblem, x: np.ndarray, out: np.ndarray, noise: float) -> None:
