@@ -117,7 +117,6 @@ def check_plain(**keywords: Any) -> None:
 
 _PLAIN = {
     "fill_value": (0.0, "zeros lie outside the arrays"),
-    "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),
     "rtol": (None, "the documented rounding bound"),
     "atol": (None, "the documented rounding bound"),
     "max_memory": (None, "the planner's own bound on scratch memory"),

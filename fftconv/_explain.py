@@ -52,7 +52,10 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
         shaping[name] = keywords.pop(name, shaping[name])
     keywords.pop("out", None)
     care = care_of(
-        keywords.pop("nan_policy", "propagate"), keywords.pop("mask", None), keywords.pop("weights", None)
+        keywords.pop("nan_policy", "propagate"),
+        keywords.pop("mask", None),
+        keywords.pop("weights", None),
+        overflow=keywords.pop("overflow", "wrap"),
     )
     check_plain(**keywords)
     if _is_shape(in1) and _is_shape(in2):

@@ -13,6 +13,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
 from fftconv._normalised import Kernel, Samples, Sums, normalise
+from fftconv._overflow import checked
 from fftconv._recipe import DType, native
 from fftconv.core.problem import Ints
 
@@ -29,12 +30,15 @@ class Care(NamedTuple):
     mask, weights : array_like or None
     outside : bool
         Whether what lies outside the array has a weight, of 1.
+    checks : bool
+        Whether sums of integers that do not fit are an error.
     """
 
     policy: str = "propagate"
     mask: Any = None
     weights: Any = None
     outside: bool = True
+    checks: bool = False
 
     @property
     def averages(self) -> bool:
@@ -42,11 +46,13 @@ class Care(NamedTuple):
         return self.mask is not None or self.weights is not None or not self.outside
 
 
-def care_of(nan_policy: Any, mask: Any = None, weights: Any = None, outside: Any = 0.0) -> Care:
+def care_of(nan_policy: Any, mask: Any, weights: Any, outside: Any = 0.0, overflow: Any = "wrap") -> Care:
     """The keywords, with their words checked; `outside` is the value there, which may be missing too."""
     if not isinstance(nan_policy, str) or nan_policy not in POLICIES:
         raise ValueError(f"nan_policy must be one of {', '.join(map(repr, POLICIES))}; got {nan_policy!r}")
-    return Care(nan_policy, mask, weights, not (nan_policy in OMIT and is_nan(outside)))
+    if not isinstance(overflow, str) or overflow not in ("wrap", "raise"):
+        raise ValueError(f"overflow must be 'wrap' or 'raise', got {overflow!r}")
+    return Care(nan_policy, mask, weights, not (nan_policy in OMIT and is_nan(outside)), overflow == "raise")
 
 
 def is_nan(value: Any) -> bool:
@@ -57,9 +63,10 @@ def is_nan(value: Any) -> bool:
 def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -> Any:
     """The call, with `care` for the samples of in1."""
     in1, in2 = operands
+    ordinary = checked if care.checks else Call.__call__
     masked = isinstance(in1, np.ma.MaskedArray)
     if care.policy == "propagate" and not (masked or care.averages):
-        return call(in1, in2, out)
+        return ordinary(call, in1, in2, out)
     a, b = np.asarray(np.ma.getdata(in1)), as_operand(call.door.names[1], in2)
     if a.ndim == b.ndim == 0:
         return _scalars(call, (in1 if masked else a, b), care, out)
@@ -77,7 +84,9 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
         view = _with_gaps(view, b, call.door.names)
     call = call._replace(options=call.options._replace(dtype=dtype))
     if view.whole or 0 in shape:
-        return _returned(call(a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out)
+        return _returned(
+            ordinary(call, a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out
+        )
     found, lost = _averaged(call, view, b, shape)
     return _returned(_cast(found, dtype), lost, in1 if masked else None, out)
 
@@ -221,7 +230,7 @@ def _finite(a: Array) -> bool:
         return bool(np.isfinite(np.add.reduce(a, axis=None)) or np.isfinite(a).all())
 
 
-def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, Array]:
+def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, Any]:
     """The normalised convolution, and where it is lost or kept missing."""
     ndim = len(shape)
     a, b = (native(v.reshape((1,) * (ndim - v.ndim) + v.shape)) for v in (view.data, b))
@@ -236,13 +245,17 @@ def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, Ar
     np.copyto(x, 0, where=samples.missing)
     if samples.weights is not None:
         x *= samples.weights
-    found = normalise(sums, x, kernel, samples, view.outside)
+    values, region, gone = normalise(sums, x, kernel, samples, view.outside)
+    keeps = view.policy == "omit_keep"
+    if gone is None and not keeps:
+        return values, np.ma.nomask
     lost = np.zeros(shape, bool)
-    lost[found.region] = found.lost
-    if view.policy == "omit_keep":
+    if gone is not None:
+        lost[region] = gone
+    if keeps:
         lost |= kept
-        np.copyto(found.values, np.nan, where=kept)
-    return found.values, lost
+        np.copyto(values, np.nan, where=kept)
+    return values, lost
 
 
 def _real(data: DType, taps: DType) -> DType:

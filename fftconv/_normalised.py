@@ -132,25 +132,58 @@ class Sums:
             region[axis] = slice(begin, end)
         return tuple(region)
 
-    def inside(self, taps: Array, region: Region) -> Array:
+    def inside(self, taps: Array, region: Region, dtype: DType) -> Array:
         """Of each output in `region`, the sum of the taps that meet the array."""
+        return self.beyond(taps, region, dtype, False)
+
+    def beyond(self, taps: Array, region: Region, dtype: DType, outside: bool = True) -> Array:
+        """Of each output in `region`, the sum of the taps that do not meet the array, or of those that do.
+
+        Outputs that see all taps are alike, so a table of the others and one of them holds every sum there is.
+        """
+        sums, places = _wide(taps), []
+        total = sums
         for axis, (n, k) in self.sizes.items():
             at = np.arange(region[axis].start, region[axis].stop) + self.windows[axis][0]
-            sums = _cumulated(taps, axis)
-            taps = sums.take(np.clip(at + 1, 0, k), axis) - sums.take(np.clip(at - n + 1, 0, k), axis)
-        return taps
+            at -= np.clip(at - (k - 1), 0, max(n - k, 0))
+            low, high = int(at.min()), int(at.max()) + 1
+            running, every = _cumulated(sums, axis), np.arange(low, high)
+            sums = running.take(np.clip(every + 1, 0, k), axis)
+            sums = sums - running.take(np.clip(every - min(n, k) + 1, 0, k), axis)
+            total = _cumulated(total, axis).take([k], axis)
+            places.append((axis, at - low))
+        sums = (total - sums if outside else sums).astype(dtype)
+        for axis, at in places:
+            sums = sums.take(at, axis)
+        return sums
 
     def total(self, taps: Array) -> Array:
-        """The sum of all taps of each kernel, to the same rounding as `inside`."""
+        """The sum of all taps of each kernel."""
+        sums = _wide(taps)
         for axis, (_, k) in self.sizes.items():
-            taps = _cumulated(taps, axis).take([k], axis)
-        return taps
+            sums = _cumulated(sums, axis).take([k], axis)
+        return sums
+
+    def edges(self, region: Region) -> Iterator[Region]:
+        """The parts of `region` that see what lies outside the array; corners more than once."""
+        for axis, (n, k) in self.sizes.items():
+            begin, end, start = region[axis].start, region[axis].stop, self.windows[axis][0]
+            for a, b in ((begin, min(end, k - 1 - start)), (max(begin, n - start), end)):
+                if a < b:
+                    yield (*region[:axis], slice(a, b), *region[axis + 1 :])
 
 
 def _convolve(operands: tuple[Array, Array], mode: str, options: Options) -> Array:
     a, b = operands
     found: Array = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode, options)(a, b)
     return found
+
+
+def _wide(taps: Array) -> Array:
+    """`taps` in the precision in which they are summed; where that would be large, in their own."""
+    if taps.dtype.kind in "iu" or taps.size > 2**20:
+        return taps
+    return taps.astype(np.result_type(taps.dtype, np.longdouble))
 
 
 def _cumulated(a: Array, axis: int) -> Array:
@@ -174,10 +207,8 @@ class Kernel:
     @classmethod
     def of(cls, taps: Array, sums: Sums, dtype: DType) -> Kernel:
         """`dtype` is the one in which weights are summed."""
-        wide = np.result_type(taps.dtype, np.longdouble)
-        size = np.abs(taps)
         one_sign = taps.dtype.kind != "c" and bool(taps.min() >= 0 or taps.max() <= 0)
-        total, magnitude = sums.total(taps.astype(wide)), sums.total(size.astype(np.longdouble))
+        total, magnitude = sums.total(taps), sums.total(np.abs(taps))
         return cls(taps, dtype, total.astype(dtype), magnitude.astype(dtype).real, one_sign)
 
     def check(self) -> None:
@@ -194,11 +225,11 @@ class Kernel:
 
 
 class Normalised(NamedTuple):
-    """Values of every output, and which of those in `region` are lost: they are NaN."""
+    """Values of every output, and which of those in `region` are lost, which means NaN; None where none is."""
 
     values: Array
     region: Region
-    lost: Array
+    lost: Array | None
 
 
 def normalise(sums: Sums, x: Array, kernel: Kernel, samples: Samples, outside: bool) -> Normalised:
@@ -216,19 +247,19 @@ def normalise(sums: Sums, x: Array, kernel: Kernel, samples: Samples, outside: b
     if samples.weights is None and outside:
         near = sums.reached(samples.missing)
         if near is None:
-            return Normalised(values, region, np.zeros((1,) * x.ndim, bool))
+            return Normalised(values, region, None)
         region = near
-    task = _Task(sums, kernel, samples, region, outside)
-    seen, weight = task.weights()
-    lost = np.zeros((1,) * x.ndim, bool)
-    if task.unsure(seen, weight):
+    task, part, lost = _Task(sums, kernel, samples, region, outside), values[region], None
+    weight = task.weight()
+    if task.in_doubt(weight):
         lost = task.without_data()
         faint = (np.abs(weight) <= task.limit) & ~lost
         if faint.any():
-            lost = lost | task.repair(x, values[region], weight, faint)
+            lost = lost | task.repair(x, part, weight, faint)
     with np.errstate(all="ignore"):
-        values[region] *= kernel.total / weight
-    np.copyto(values[region], np.nan, where=lost)
+        part *= np.divide(kernel.total, weight, out=weight)
+    if lost is not None:
+        np.copyto(part, np.nan, where=lost)
     return Normalised(values, region, lost)
 
 
@@ -242,22 +273,18 @@ class _Task:
     region: Region
     outside: bool
 
-    def weights(self) -> tuple[Array, Array]:
-        """The kernel's sum over the samples that are there, without and with what lies outside."""
-        k, s = self.kernel, self.samples
-        wide = np.result_type(k.taps.dtype, np.longdouble)
-        inside = self.sums.inside(k.taps.astype(wide), self.region)
-        if s.weights is not None:
-            seen = self.sums.part(s.weights, k.taps, self.region, (k.dtype, 0.0))
-            beyond = self.sums.total(k.taps.astype(wide)) - inside
-            return seen, seen + beyond.astype(k.dtype) if self.outside else seen
-        seen = inside.astype(k.dtype)
-        if not s.missing.any():
-            # only what lies outside is missing
-            return seen, seen
-        missing = self.sums.part(s.missing.astype(np.float64), k.taps, self.region, (k.dtype, 0.0))
-        seen = seen - missing
-        return seen, k.total - missing if self.outside else seen
+    def weight(self) -> Array:
+        """The kernel's sum over what is there."""
+        k, present = self.kernel, self.samples.weights
+        if present is not None:
+            weight = self.sums.part(present, k.taps, self.region, (k.dtype, 0.0))
+            return weight + self.sums.beyond(k.taps, self.region, k.dtype) if self.outside else weight
+        whole = k.total if self.outside else self.sums.inside(k.taps, self.region, k.dtype)
+        if not self.samples.missing.any():
+            return whole
+        weight = self.sums.part(self.samples.missing.astype(np.float64), k.taps, self.region, (k.dtype, 0.0))
+        np.subtract(whole, weight, out=weight)
+        return weight
 
     @property
     def limit(self) -> Array:
@@ -266,15 +293,20 @@ class _Task:
         peak = 1.0 if weights is None else float(weights.max(initial=0))
         return FAINT * peak * self.kernel.magnitude
 
-    def unsure(self, seen: Array, weight: Array) -> bool:
+    def in_doubt(self, weight: Array) -> bool:
         """Whether there may be outputs without data, or faint ones."""
-        if self.samples.weights is not None:
+        if self.samples.weights is not None or _any_within(weight, self.limit):
             return True
-        dim = np.abs(seen) <= self.limit
-        if self.kernel.one_sign and self.outside:
-            # at an edge only the last taps may meet the array, and nothing be missing
-            dim = dim & (weight != self.kernel.total)
-        return bool(dim.any() or (np.abs(weight) <= self.limit).any())
+        if not self.outside:
+            return False
+        # at an edge, what lies outside has part in the weight, and is no data
+        k = self.kernel
+        for edge in self.sums.edges(self.region):
+            near = weight[_within(edge, self.region)]
+            dim = np.abs(near - self.sums.beyond(k.taps, edge, k.dtype)) <= self.limit
+            if (dim & (near != k.total) if k.one_sign else dim).any():
+                return True
+        return False
 
     def without_data(self) -> Array:
         """Where taps that are not zero meet missing samples, and none that is there."""
@@ -282,7 +314,7 @@ class _Task:
         count = self.sums.freely().part(
             self.samples.missing.astype(np.uint8), taps, self.region, (np.dtype(np.int64), 0)
         )
-        there = self.sums.inside(taps.astype(np.int64), self.region) - count
+        there = self.sums.inside(taps.astype(np.int64), self.region, count.dtype) - count
         lost: Array = there == 0
         return lost & (count > 0) if self.outside else lost
 
@@ -325,3 +357,18 @@ class _Task:
                 there[axis] = slice(first + begin, first + end)
             if anywhere[tuple(here)].any():
                 yield tuple(here), tuple(there)
+
+
+def _any_within(a: Array, limit: Array) -> bool:
+    """Whether any magnitude is at most `limit`; one pass where all are far above it."""
+    if a.dtype.kind != "c" and a.min() > limit.max():
+        return False
+    return bool((np.abs(a) <= limit).any())
+
+
+def _within(part: Region, region: Region) -> Region:
+    """`part` as a part of `region`."""
+    return tuple(
+        slice(p.start - r.start, p.stop - r.start) if r.start is not None else p
+        for p, r in zip(part, region, strict=True)
+    )

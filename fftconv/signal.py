@@ -94,7 +94,9 @@ def convolve(
         True where a sample of `in1` is missing, whatever its value. Any shape that broadcasts to `in1`.
     weights : array_like, optional
         How much each sample of `in1` counts: real, finite, at least 0. Any shape that broadcasts to `in1`.
-    overflow, rtol, atol, max_memory
+    overflow : {"wrap", "raise"}
+        Sums of integers are exact modulo ``2**bits`` of the result's dtype; or those that do not fit it are an error.
+    rtol, atol, max_memory
         Settled names of which this version offers the defaults only; anything else is a ValueError.
     dtype : dtype, optional
         In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
@@ -118,6 +120,8 @@ def convolve(
         are missing or weighted.
     TypeError
         For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
+    OverflowError
+        Under ``overflow="raise"``, where a sum of integers does not fit the dtype of the result; `out` is left alone.
 
     See Also
     --------
@@ -150,11 +154,10 @@ def convolve(
     >>> convolve(image, bank, "same", axes=-1).shape
     (2, 4, 100)
     """
-    care = care_of(nan_policy, mask, weights, fill_value)
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
         boundary=boundary,
         fill_value=fill_value if care.outside else 0.0,
-        overflow=overflow,
         rtol=rtol,
         atol=atol,
         max_memory=max_memory,
@@ -198,11 +201,10 @@ def correlate(
     >>> int(correlation_lags(5, 3)[z.argmax()])
     2
     """
-    care = care_of(nan_policy, mask, weights, fill_value)
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
         boundary=boundary,
         fill_value=fill_value if care.outside else 0.0,
-        overflow=overflow,
         rtol=rtol,
         atol=atol,
         max_memory=max_memory,

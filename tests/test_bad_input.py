@@ -210,7 +210,7 @@ class TestOut:
     "keyword, value",
     [
         ("boundary", "reflect"), ("boundary", "nonsense"), ("boundary", ("constant", "wrap")), ("boundary", None),
-        ("fill_value", 1.0), ("fill_value", np.nan), ("overflow", "raise"),
+        ("fill_value", 1.0), ("fill_value", np.nan),
         ("rtol", 1e-3), ("atol", 0.0), ("max_memory", 2**20),
     ],
 )  # fmt: skip
@@ -277,6 +277,12 @@ class TestMissing:
     @pytest.mark.parametrize("name", ["convolve", "correlate"])
     def test_keywords(self, name, error, words, keywords):
         refuses(error, words, getattr(signal, name), self.a, self.b, **keywords)
+
+    @pytest.mark.parametrize("word", ["ignore", None, 1])
+    def test_overflow(self, word):
+        refuses(
+            ValueError, "overflow must be 'wrap' or 'raise', got", signal.convolve, [1], [1], overflow=word
+        )
 
     def test_raise_tells_what_and_where(self):
         bad = self.a.copy()
