@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -34,6 +34,29 @@ def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, ou
     check_out(out, recipe.shape, recipe.dtype)
     recipe(a, b, np.asarray(out))  # a subclass may index otherwise than an array, as numpy.matrix does
     return out
+
+
+class Call(NamedTuple):
+    """A call to `door` but for its operands."""
+
+    door: Door
+    mode: Any
+    options: Options
+
+    def __call__(self, in1: Any, in2: Any, out: Any = None) -> Any:
+        return apply(self.door, (in1, in2), self.mode, self.options, out)
+
+    def result(self, a: Array, b: Array) -> tuple[Ints, DType]:
+        """Shape and dtype of the result; what breaks a rule is refused here."""
+        recipe = recipe_for(
+            self.door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(self.mode), self.options
+        )
+        return recipe.shape, recipe.dtype
+
+    def axes(self, ndim: int) -> Ints:
+        """The convolved ones, counted from the first."""
+        axes = self.options.axes
+        return tuple(range(ndim)) if axes is None else tuple(sorted(axis % ndim for axis in axes))
 
 
 def mode_text(mode: Any) -> str:
@@ -106,10 +129,6 @@ def check_plain(**keywords: Any) -> None:
 
 _PLAIN = {
     "fill_value": (0.0, "zeros lie outside the arrays"),
-    "nan_policy": ("propagate", "a NaN makes NaN of what it enters"),
-    "mask": (None, "every sample counts"),
-    "weights": (None, "every sample counts alike"),
-    "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),
     "rtol": (None, "the documented rounding bound"),
     "atol": (None, "the documented rounding bound"),
     "max_memory": (None, "the planner's own bound on scratch memory"),

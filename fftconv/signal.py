@@ -7,7 +7,8 @@ The functions take scipy's arguments and return what scipy returns, with these d
 * Empty batch axes give an empty result of the right shape.
 * `correlation_lags` names the lags that `correlate` returns, also for ``same`` and even lengths.
 * `correlate2d` conjugates in every mode; results are computed in the precision of their dtype.
-* Object arrays, and masked arrays with something masked, are refused.
+* One NaN spoils only the outputs whose window holds it; `convolve` and `correlate` can leave missing samples out.
+* Object arrays are refused, and masked elements where they cannot be left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from fftconv._broadcast import Array, full, same, same_late, valid
-from fftconv._door import apply, as_operand, check_plain, mode_text, options_of, remembered
+from fftconv._door import Call, apply, as_operand, check_plain, mode_text, options_of, remembered
+from fftconv._missing import answer, care_of
 from fftconv._recipe import PLAIN, Door, NotNumericError, check_mode, recipe_for
 
 __all__ = [
@@ -82,7 +84,19 @@ def convolve(
         Axes to convolve along; default all. On the others lengths must be equal or 1.
     boundary : {"constant"}
         What lies outside the arrays: zeros.
-    fill_value, nan_policy, mask, weights, overflow, rtol, atol, max_memory
+    fill_value : float
+        The value outside: 0, or NaN under ``nan_policy="omit"``, by which what lies outside is missing as well.
+    nan_policy : {"propagate", "omit", "omit_keep", "raise"}
+        What becomes of samples of `in1` that are NaN or infinite: they spoil exactly the outputs whose window holds
+        them; they are missing, and outputs are means of what is there; the same, and the result is NaN where
+        `in1` was not finite (mode ``same`` only); ValueError, for `in2` as well.
+    mask : array_like of bool, optional
+        True where a sample of `in1` is missing, whatever its value. Any shape that broadcasts to `in1`.
+    weights : array_like, optional
+        How much each sample of `in1` counts: real, finite, at least 0. Any shape that broadcasts to `in1`.
+    overflow : {"wrap", "raise"}
+        Sums of integers are exact modulo ``2**bits`` of the result's dtype; or those that do not fit it are an error.
+    rtol, atol, max_memory
         Settled names of which this version offers the defaults only; anything else is a ValueError.
     dtype : dtype, optional
         In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
@@ -95,15 +109,19 @@ def convolve(
     Returns
     -------
     ndarray
-        A new C-contiguous array in native byte order, or `out`. Of two 0-d inputs, their product as a scalar.
+        A new C-contiguous array in native byte order, or `out`. Of two 0-d inputs, their product as a scalar. A masked
+        array where `in1` is one.
 
     Raises
     ------
     ValueError
         For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
-        `out` of another shape or read-only, a method that cannot answer.
+        `out` of another shape or read-only, a method that cannot answer, a kernel that sums to zero where samples
+        are missing or weighted.
     TypeError
         For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
+    OverflowError
+        Under ``overflow="raise"``, where a sum of integers does not fit the dtype of the result; `out` is left alone.
 
     See Also
     --------
@@ -113,6 +131,11 @@ def convolve(
     -----
     bool by bool is an OR of ANDs. float16 is computed in float32 and returned as float16.
 
+    With W the weights of the samples, 0 where one is missing, and s the sum of `in2`, the result is
+    ``s * conv(in1 W, in2) / conv(W, in2)`` (H. Knutsson, C.-F. Westin, Normalized and differential convolution, CVPR
+    1993), and NaN where an output sees no sample. Outside lie samples of value 0 and weight 1. Means of integers are
+    float64. A masked array as `in1` is data and mask, and gives a masked array.
+
     Examples
     --------
     >>> import numpy as np
@@ -120,17 +143,26 @@ def convolve(
     >>> convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
 
+    A gap, and the means around it:
+
+    >>> convolve([1, 2, np.nan, 4, 5], [0.25, 0.5, 0.25], "valid", nan_policy="omit")
+    array([1.66666667, 3.        , 4.33333333])
+
     A bank of two kernels on every row of an image:
 
     >>> image, bank = np.ones((4, 100)), np.ones((2, 1, 5))
     >>> convolve(image, bank, "same", axes=-1).shape
     (2, 4, 100)
     """
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
-        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
-    )  # fmt: skip
-    return apply(CONVOLVE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+        boundary=boundary,
+        fill_value=fill_value if care.outside else 0.0,
+        rtol=rtol,
+        atol=atol,
+        max_memory=max_memory,
+    )
+    return answer(Call(CONVOLVE, mode, options_of(axes, dtype, method, workers)), (in1, in2), care, out)
 
 
 @remembered(CORRELATE)
@@ -169,11 +201,15 @@ def correlate(
     >>> int(correlation_lags(5, 3)[z.argmax()])
     2
     """
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
-        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
-    )  # fmt: skip
-    return apply(CORRELATE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+        boundary=boundary,
+        fill_value=fill_value if care.outside else 0.0,
+        rtol=rtol,
+        atol=atol,
+        max_memory=max_memory,
+    )
+    return answer(Call(CORRELATE, mode, options_of(axes, dtype, method, workers)), (in1, in2), care, out)
 
 
 @remembered(FFTCONVOLVE)

@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONVENTIONS = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall(README)
 
@@ -28,8 +27,9 @@ def test_example(code: str, printed: str, tmp_path: Path, capsys: pytest.Capture
     assert out == printed if printed else "chosen: " in out
 
 
-def test_conventions_examples(tmp_path: Path) -> None:
-    (code,) = [code for code, _ in EXAMPLE.findall(CONVENTIONS)]
+@pytest.mark.parametrize("page", ["conventions.md", "missing.md"])
+def test_examples_of_the_pages(page: str, tmp_path: Path) -> None:
+    (code,) = [code for code, _ in EXAMPLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))]
     (tmp_path / "example.py").write_text(code)
     runpy.run_path(str(tmp_path / "example.py"))
 
