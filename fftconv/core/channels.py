@@ -34,8 +34,10 @@ PRODUCT_BYTES = 2**20
 WIDE = 1024
 # A transposed copy writes whole cache lines where it can.
 LINE = 64
-# Outputs of one input that a job yields: its forward transform is shared by them.
+# Outputs of one input that share a job, and with it a forward transform: all of them where that leaves enough jobs
+# to share among workers, else at least so many.
 OUTPUTS_OF_ONE = 8
+JOBS_ENOUGH = 8
 
 T = TypeVar("T")
 Range = tuple[int, int]
@@ -127,7 +129,10 @@ class Channels:
     @lazy
     def outputs_of_one(self) -> int:
         """Outputs of one input that a job yields."""
-        return even(self.problem.group_outputs, OUTPUTS_OF_ONE)
+        jobs = self.jobs * -(-self.problem.in_channels // self.input_chunk)
+        parts = -(-JOBS_ENOUGH // jobs)
+        outputs = self.problem.group_outputs
+        return even(outputs, max(OUTPUTS_OF_ONE, -(-outputs // parts)))
 
     @lazy
     def widened(self) -> bool:
