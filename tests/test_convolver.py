@@ -461,7 +461,9 @@ class TestBank:
         assert transforms["backward"] == kernels * transforms["forward"] > kernels
 
     @pytest.mark.parametrize(
-        "op", (np.maximum, np.add, np.argmax, np.median, lambda a, axis: (abs(a) ** 2).sum(axis)), ids=str
+        "op",
+        (np.maximum, np.add, np.argmax, np.median, lambda a, axis: (abs(a) ** 2).sum(axis)),
+        ids=("maximum", "add", "argmax", "median", "energy"),
     )
     def test_reduce(self, op, monkeypatch):
         monkeypatch.setattr("fftconv._prepared.REDUCED_BYTES", 2**14)

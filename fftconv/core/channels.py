@@ -88,6 +88,21 @@ class Channels:
         return tuple(a for a in range(self.problem.ndim) if a not in self.layout.axes)
 
     @lazy
+    def lone(self) -> bool:
+        """Whether one execute of one tile computes everything, each channel by a kernel of its own."""
+        p, tiling = self.problem, self.layout.tiling
+        return (
+            self.layout.tile_count == tiling.blocks == 1
+            and not tiling.packed
+            and p.group_inputs == p.group_outputs == 1
+            and self.input_chunk == p.in_channels
+            and tiling.batch == p.batch
+            and p.dtype.kind in "fc"
+            and set(p.stride) == set(p.rhs_dilation) == set(p.lhs_dilation) == {1}
+            and all(p.pads[a] == (0, 0) for a in self.carried)
+        )
+
+    @lazy
     def bins(self) -> int:
         """Complex bins of one tile of one channel."""
         return prod(self.layout.spectrum_size[a] for a in self.layout.axes)

@@ -1,23 +1,22 @@
 """A kernel that stays: what methods make of it (spectra, matrices) is made once and kept within a bound of bytes.
 
 A method that can do some of its work before it sees the input has a function ``prepare(plan, kernel)``; see
-`core.methods`. It returns an executor, which asks `Kernel.keep` for what it needs whenever it runs. So whatever had
-to be dropped is made again, and plans of one tile shape share their spectra whatever the size of the input.
+`core.methods`. It returns an executor, which asks for what it needs whenever it runs, by a function that
+`Kernel.kept` made. So whatever had to be dropped is made again, and plans of one tile shape share their spectra
+whatever the size of the input.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 
 from fftconv.core.config import config_context, get_config
 from fftconv.core.problem import at
-
-Array = TypeVar("Array", bound=np.ndarray)
 
 
 class Store:
@@ -88,6 +87,20 @@ class Kernel:
     def keep(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """The form of this kernel that goes by `key`, made where it is not held."""
         return self.store.keep((self.name, key), make)
+
+    def kept(self, key: Hashable, make: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+        """`keep` as a function, which looks a key up only when the array is not the last one any more."""
+        last: weakref.ref[np.ndarray] | None = None
+
+        def find() -> np.ndarray:
+            nonlocal last
+            found = None if last is None else last()
+            if found is None:
+                found = self.keep(key, make)
+                last = weakref.ref(found)
+            return found
+
+        return find
 
     def options(self) -> AbstractContextManager[object]:
         """The options under which engines are chosen for this kernel."""

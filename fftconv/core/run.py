@@ -123,8 +123,10 @@ class Runner:
         kernel = self.kernel
         if kernel is None:
             return watched(plan, executor(plan))
+        if trimmed is not None:
+            kernel = kernel.part(trimmed.taps)
         with kernel.options():
-            return watched(plan, prepared(plan, kernel if trimmed is None else kernel.part(trimmed.taps)))
+            return watched(plan, prepared(plan, kernel), kernel.w)
 
 
 class _Settled(NamedTuple):

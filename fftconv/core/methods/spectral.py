@@ -22,6 +22,7 @@ from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
+from fftconv.core.methods import lone
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
@@ -47,25 +48,28 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
     shape, dtype = spectra_memory(layout, engine)
-    lone, repeats = shape, layout.repeats_spectra and channels_of(layout).products
+    single_shape, repeats = shape, layout.repeats_spectra and channels_of(layout).products
     if repeats:
-        lone = (shape[0], 1, *(n if a in layout.axes else 1 for a, n in enumerate(shape[2:])))
+        single_shape = (shape[0], 1, *(n if a in layout.axes else 1 for a, n in enumerate(shape[2:])))
     transform = (plan.tiling.nfft, layout.dtype.char, p.flip, engine.name, engine.effort)
 
     def once() -> np.ndarray:
-        return kernel_spectra(layout, engine, (kernel.w, aligned(lone, dtype)), plan.workers)
+        return kernel_spectra(layout, engine, (kernel.w, aligned(single_shape, dtype)), plan.workers)
 
     def repeated() -> np.ndarray:
         # plans of one tile shape differ in their blocks, and share one transform
-        single = kernel.keep((lone, transform), once)
+        single = kernel.keep((single_shape, transform), once)
         memory = aligned(shape, dtype).reshape(*single.shape[:2], *shape[1:])
         np.copyto(memory, single)
         return memory
 
-    make = repeated if repeats else once
+    spectra = kernel.kept((shape, transform), repeated if repeats else once)
+    channels = channels_of(layout)
+    if channels.lone:
+        return lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        apply_spectra(layout, engine, (x, kernel.keep((shape, transform), make), out), plan.workers)
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers)
 
     return run
 
