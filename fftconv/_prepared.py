@@ -66,9 +66,6 @@ class Prepared:
     operand: Array
     shared: Shared
 
-    def __call__(self, x: Array, out: Array | None) -> Array:
-        return self.forward(x, self.operand, out)
-
     @lazy
     def forward(self) -> Recipe:
         """The recipe, with what methods make of the kernel kept."""

@@ -164,7 +164,7 @@ class Convolver:
         self._last = call
         if out is not None:
             check_out(out, call.recipe.shape, call.recipe.dtype)
-        return call(x, out)
+        return call.forward(x, call.operand, out)
 
     def adjoint(self, y: Any, out: Array | None = None, *, shape: Any = None) -> Array:
         """The adjoint of the convolution as a linear map: ``<c(x), y> == <x, c.adjoint(y)>``.

@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from problems import EXTRAS, arrays, poison, problem
 from scipy.sparse.linalg import LinearOperator, cg, lsqr
 
 import fftconv
 from fftconv import Convolver, convolve
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.kernel import Kernel, Store
 from fftconv.core.methods import spectral
+from fftconv.core.plan import Request
+from fftconv.core.run import Runner, run
 
 MODES = ("full", "same", "valid")
 METHODS = ("direct", "band", "jit", "fft", "overlap_save")
@@ -165,6 +169,39 @@ class TestCall:
             np.testing.assert_allclose(found[~touched], clean[~touched], atol=1e-12)
         w[3] = np.nan
         assert np.isnan(Convolver(w, mode="valid", method=method)(clean)).all()
+
+
+class TestKernel:
+    """The machine below the door, over problems that no Convolver poses: channels, groups, strides, dilations."""
+
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("extras", EXTRAS)
+    def test_a_kept_kernel_gives_the_bits_of_a_new_one(self, method, extras):
+        for dtype in ("f4", "c16", "i4"):
+            for size, kernel in (((40, 30), (5, 4)), ((500,), (60,)), ((9, 8), (12, 3))):
+                p = problem(size, kernel, "same", dtype, EXTRAS[extras])
+                x, w = arrays(p)
+                request = Request(method=method, workers=2)
+                runner = Runner(p, request, Kernel(w, Store()))
+                try:
+                    expected = run(p, x, w, None, request)
+                except ValueError:
+                    continue
+                for _ in range(2):
+                    out = poison(p.out_shape, p.dtype)
+                    runner(x, w, out)
+                    assert (out == expected).all()
+
+    def test_part_of_a_kernel_is_another(self):
+        """A short signal meets only some of the taps; what was made of these is not for the others."""
+        w = values((1, 1, 40))
+        store = Store()
+        for n in (5, 300, 6, 300):
+            p = problem((n,), (40,), "valid" if n > 40 else ((0, 39 - n + 3),), "f8")
+            x = values((1, 1, n))
+            out = np.empty(p.out_shape)
+            Runner(p, Request(method="fft"), Kernel(w, store))(x, w, out)
+            np.testing.assert_allclose(out, run(p, x, w, None, Request(method="direct")), atol=1e-12)
 
 
 class TestPlan:
@@ -481,6 +518,15 @@ class TestBank:
             found = c.reduce(a, op)
             assert found.dtype == expected.dtype
             np.testing.assert_allclose(found, expected, atol=1e-12)
+
+    def test_reduce_of_integers_is_exact(self, monkeypatch):
+        monkeypatch.setattr("fftconv._prepared.REDUCED_BYTES", 2**16)
+        for shift in (0, 40):
+            x, w = values((5000,), "i8") << shift, values((6, 300), "i8")
+            for method in ("auto", "overlap_save"):
+                c = Convolver(w, bank=True, method=method)
+                expected = np.stack([convolve(x, k, "same", "direct") for k in w]).max(0)
+                assert (c.reduce(x, np.maximum) == expected).all()
 
     def test_reduce_holds_a_part_of_the_outputs(self):
         c = Convolver(values((64, 9, 9), "f4"), bank=True, workers=1)

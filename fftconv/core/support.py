@@ -128,10 +128,18 @@ def _all_set(a: np.ndarray) -> bool:
 def _sparse_samples(p: ConvProblem) -> list[tuple[Any, ...]]:
     """Samples so dense that every window holds some of them, windows at the edges included."""
     every = (
-        (slice(None, None, k if d == 1 else 1), slice(-1, None))
-        for k, d in zip(p.kernel_size, p.rhs_dilation, strict=True)
+        _every(n, k if d == 1 else 1)
+        for n, k, d in zip(p.input_size, p.kernel_size, p.rhs_dilation, strict=True)
     )
     return list(product((...,), *every))
+
+
+def _every(n: int, k: int) -> tuple[slice, ...]:
+    """Of n samples the first, the last, and some of any k neighbours: in one slice where a step leads to the last."""
+    for step in range(k, k // 2, -1):
+        if (n - 1) % step == 0:
+            return (slice(None, None, step),)
+    return slice(None, None, k), slice(-1, None)
 
 
 def _restore(
