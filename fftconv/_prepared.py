@@ -25,8 +25,11 @@ from fftconv.core.workers import for_each, worker_limit
 
 Reduction = Callable[..., Any]
 
-# Bytes of the outputs of all kernels that each worker of a reduction holds at a time.
-REDUCED_BYTES = 2**23
+# Bytes of the outputs of all kernels that each worker of a reduction holds at a time: at most, and where that leaves
+# fewer blocks than can be shared well.
+REDUCED_BYTES = 2**24
+LEAST_BYTES = 2**21
+BLOCKS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,15 +148,12 @@ class Prepared:
             idle.append(memory)
             return found
 
-        first, *others = fold.boxes
-        found = reduced(first)
-        whole = np.empty(fold.shape, found.dtype)
-        whole[_place(first)] = found
+        whole = np.empty(fold.shape, fold.dtype)
 
         def work(box: Box) -> None:
             whole[_place(box)] = reduced(box)
 
-        for_each(others, work, worker_limit(run.request.workers))
+        for_each(fold.boxes, work, worker_limit(run.request.workers))
         # as the result, but for its first axis
         order = layout.out.order or tuple(range(len(shape) + 1))
         out = np.empty(shape, whole.dtype)
@@ -201,7 +201,8 @@ class _Fold:
         p = self.problem
         lengths, taps = [p.batch, *p.output_size], (0.25, *p.kernel_size)
         each = p.out_channels * p.dtype.itemsize
-        while prod(lengths) * each > REDUCED_BYTES:
+        most = min(REDUCED_BYTES, max(LEAST_BYTES, prod(lengths) * each // BLOCKS))
+        while prod(lengths) * each > most:
             a = max(range(len(lengths)), key=lambda i: lengths[i] / taps[i])
             if lengths[a] <= 4 * taps[a]:
                 break
@@ -224,6 +225,14 @@ class _Fold:
             for m, whole, r in zip(sizes, p.output_size, reach, strict=True)
         )
         return (batch, *filled), replace(asked, method="overlap_save", tiling=tiling)
+
+    @property
+    def dtype(self) -> DType:
+        """What `op` makes of the outputs."""
+        with np.errstate(all="ignore"):
+            return self(
+                np.zeros((1, self.problem.out_channels, *(1,) * self.problem.ndim), self.problem.dtype)
+            ).dtype
 
     def __call__(self, y: Array) -> Array:
         n, _, *sizes = y.shape

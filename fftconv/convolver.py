@@ -85,9 +85,12 @@ class Convolver:
     Notes
     -----
     Spectra are kept per shape of tile, not of array, up to the option `cache_bytes` and at least those used last.
-    After one call per shape and dtype, a call plans nothing, transforms no kernel, and allocates nothing but its
-    result. The kernel's transforms being free, a transform may be chosen where `convolve` would take the direct
-    sum; where both choose the same plan, results are equal bit by bit.
+    After one call per shape and dtype, a call plans nothing, and where it uses a transform it transforms no kernel
+    and allocates nothing but its result. Direct sums take their scratch anew; integers that are too large for a
+    transform to round are split anew, the kernel's included.
+
+    The kernel's transforms being free, a transform may be chosen where `convolve` would take the direct sum. Where
+    both choose the same plan, and `x` is at least as long as the kernel, results are equal bit by bit.
 
     A Convolver may be called from any number of threads, and pickled: it takes the kernel along and prepares it
     again where it arrives.
