@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -79,6 +80,16 @@ def axes_of(axes: Any) -> Ints:
         return tuple(map(operator.index, axes)) if isinstance(axes, Iterable) else (operator.index(axes),)
     except TypeError:
         raise ValueError(f"axes must be a scalar or iterable of integers, got {axes!r}") from None
+
+
+def shape_of(shape: Any) -> Ints:
+    """The shape of an array, given as a sequence of lengths or as one length."""
+    sizes: Ints | None = None
+    with suppress(TypeError):
+        sizes = tuple(map(operator.index, shape if isinstance(shape, Iterable) else (shape,)))
+    if sizes is None or min(sizes, default=0) < 0:
+        raise ValueError(f"shape must be a sequence of lengths >= 0, got {shape!r}")
+    return sizes
 
 
 def check_out(out: Any, shape: Ints, dtype: DType | None) -> None:

@@ -50,6 +50,10 @@ class ChannelCost:
         """How many of `most` threads are worth waking."""
         return max(shared_seconds(*step, most, self.host)[1] for step in self.steps)
 
+    def kernel_seconds(self, workers: int) -> float:
+        """Of that, the kernel's transforms."""
+        return shared_seconds(*self._kernel, workers, self.host)[0]
+
     @lazy
     def channels(self) -> Channels:
         return Channels(self.layout)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import peak_bits, rounding_recovers
-from fftconv.core.methods import Executor, executor
+from fftconv.core.kernel import Kernel
+from fftconv.core.methods import Executor, executor, prepared
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import SPECTRAL, plan_conv
@@ -30,22 +30,7 @@ def run(
     """
     if out is None:
         out = np.empty(problem.out_shape, problem.dtype)
-    if out.size == 0:
-        return out
-    if problem.dtype == np.float16:
-        wide = problem.with_(dtype=np.dtype(np.float32))
-        with np.errstate(over="ignore"):
-            np.copyto(out, run(wide, x, w, None, request), casting="same_kind")
-        return out
-    trimmed = trim(problem)
-    if trimmed is not None:
-        problem = trimmed.problem
-        x, w = trimmed.views(x, w)
-    if x.size == 0 or w.size == 0:
-        out[...] = 0
-        return out
-    plan = plan_for(problem, x, w, request)
-    watched(plan, executor(plan))(plan, x, w, out)
+    Runner(problem, request)(x, w, out)
     return out
 
 
@@ -65,31 +50,37 @@ def plan_of(
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
     """The plan for these values: integers are transformed whole only where rounding is proved to recover their sums."""
     plan = plan_conv(problem, request)
-    if problem.dtype.kind not in "iu" or plan.method not in SPECTRAL or request.fft_exact is not None:
+    if not _depends_on_values(plan, request):
         return plan
     if rounding_recovers(plan, x, w):
         return plan_conv(problem, replace(request, fft_exact=True))
     return plan_conv(problem, replace(request, fft_exact=False, bits=(peak_bits(x), peak_bits(w))))
 
 
-class Runner:
-    """`run` of one problem any number of times: trimmed and planned once, for as long as the options stay.
+def _depends_on_values(plan: ConvPlan, request: Request) -> bool:
+    """Whether the values have to be looked at before `plan` may answer."""
+    return plan.problem.dtype.kind in "iu" and plan.method in SPECTRAL and request.fft_exact is None
 
-    For short arrays, looking up a plan costs as much as the sums. Where values have a say, or the result is
-    computed in another dtype, every call goes through `run`.
+
+class Runner:
+    """One problem any number of times: trimmed and planned once, for as long as the options stay.
+
+    For short arrays, looking up a plan costs as much as the sums. The plan of integers depends on their values and is
+    looked up in every call. Given a `kernel`, every call must be with its `w`; what methods make of it is made once.
     """
 
-    def __init__(self, problem: ConvProblem, request: Request = AUTO) -> None:
+    def __init__(self, problem: ConvProblem, request: Request = AUTO, kernel: Kernel | None = None) -> None:
         self.problem = problem
         self.request = request
-        self._lasts = (
-            problem.dtype.kind not in "iu" and problem.dtype != np.float16 and 0 not in problem.out_shape
-        )
+        self.kernel = kernel
         self._settled: _Settled | None = None
+        self._single: Runner | None = None
+        if problem.dtype == np.float16:
+            self._single = Runner(problem.with_(dtype=np.dtype(np.float32)), request, kernel)
 
     def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        if not self._lasts:
-            run(self.problem, x, w, out, self.request)
+        if self._single is not None:
+            self._round(self._single, (x, w), out)
             return
         config, workers = get_config(), worker_limit(self.request.workers)
         settled = self._settled
@@ -98,14 +89,44 @@ class Runner:
             settled = self._settled = self._settle(config, workers)
         if settled.trimmed is not None:
             x, w = settled.trimmed.views(x, w)
+        if settled.by_values:
+            settled = self._settled = self._resettle(
+                settled, plan_for(settled.plan.problem, x, w, self.request)
+            )
         settled.execute(settled.plan, x, w, out)
+
+    @staticmethod
+    def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
+        """Half precision is single precision, rounded."""
+        wide = np.empty(out.shape, np.float32)
+        with np.errstate(over="ignore"):
+            single(*operands, wide)
+            np.copyto(out, wide, casting="same_kind")
 
     def _settle(self, config: Config, workers: int) -> _Settled:
         trimmed = trim(self.problem)
         problem = self.problem if trimmed is None else trimmed.problem
+        if not all((*problem.x_shape, *problem.w_shape, *problem.out_shape)):
+            # no method has anything to do, so none may refuse
+            return _Settled(config, workers, trimmed, False, plan_conv(problem, AUTO), _zeros)
         plan = plan_conv(problem, self.request)
-        empty = 0 in (prod(problem.x_shape), prod(problem.w_shape))
-        return _Settled(config, workers, trimmed, plan, _zeros if empty else watched(plan, executor(plan)))
+        by_values = _depends_on_values(plan, self.request)
+        return _Settled(config, workers, trimmed, by_values, plan, self._execution(plan, trimmed))
+
+    def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
+        """Settled on the plan that the values of this call lead to."""
+        if plan is settled.plan:
+            return settled
+        return settled._replace(plan=plan, execute=self._execution(plan, settled.trimmed))
+
+    def _execution(self, plan: ConvPlan, trimmed: Trimmed | None) -> Executor:
+        kernel = self.kernel
+        if kernel is None:
+            return watched(plan, executor(plan))
+        if trimmed is not None:
+            kernel = kernel.part(trimmed.taps)
+        with kernel.options():
+            return watched(plan, prepared(plan, kernel), kernel.w)
 
 
 class _Settled(NamedTuple):
@@ -114,6 +135,7 @@ class _Settled(NamedTuple):
     config: Config
     workers: int
     trimmed: Trimmed | None
+    by_values: bool
     plan: ConvPlan
     execute: Executor
 

@@ -11,7 +11,7 @@ kernel is linear over the complex numbers and keeps them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 
@@ -21,11 +21,13 @@ from fftconv.core.channels import Channels, Range, batched, channels_of, ranges
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
+from fftconv.core.kernel import Kernel
+from fftconv.core.methods import lone
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, at
-from fftconv.core.spare import spare
+from fftconv.core.spare import aligned, spare
 from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
@@ -39,6 +41,37 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     with spare(engine, *spectra_memory(layout, engine)) as memory:
         spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
         apply_spectra(layout, engine, (x, spectra, out), plan.workers)
+
+
+def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+    """An executor of `plan` that transforms `kernel` only if its spectra are not held yet."""
+    p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
+    engine = get_engine(layout.dtype)
+    shape, dtype = spectra_memory(layout, engine)
+    single_shape, repeats = shape, layout.repeats_spectra and channels_of(layout).products
+    if repeats:
+        single_shape = (shape[0], 1, *(n if a in layout.axes else 1 for a, n in enumerate(shape[2:])))
+    transform = (plan.tiling.nfft, layout.dtype.char, p.flip, engine.name, engine.effort)
+
+    def once() -> np.ndarray:
+        return kernel_spectra(layout, engine, (kernel.w, aligned(single_shape, dtype)), plan.workers)
+
+    def repeated() -> np.ndarray:
+        # plans of one tile shape differ in their blocks, and share one transform
+        single = kernel.keep((single_shape, transform), once)
+        memory = aligned(shape, dtype).reshape(*single.shape[:2], *shape[1:])
+        np.copyto(memory, single)
+        return memory
+
+    spectra = kernel.kept((shape, transform), repeated if repeats else once)
+    channels = channels_of(layout)
+    if channels.lone:
+        return lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers)
+
+    return run
 
 
 def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: int) -> None:
@@ -81,7 +114,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int) 
     share(
         product(
             ranges(p.in_channels, channels.input_chunk),
-            ranges(outputs, channels.outputs_of_one),
+            ranges(outputs, channels.outputs_of_one if workers > 1 else outputs),
             jobs_of(layout),
         ),
         drain,
