@@ -15,6 +15,7 @@ from fftconv.core.exactness import Limbs, peak_bits, recovers, split, splits
 from fftconv.core.methods.limbs import piece
 from fftconv.core.plan import Request
 from fftconv.core.run import plan_for, run
+from fftconv.signal import convolve
 
 SPECTRAL = ("fft", "overlap_save")
 MASK = 2**64 - 1
@@ -163,3 +164,12 @@ def test_a_batch_of_images():
     x, w = extremes(p)
     for method in SPECTRAL:
         np.testing.assert_array_equal(run(p, x, w, None, Request(method=method)), oracle.by_taps(p, x, w))
+
+
+@pytest.mark.parametrize(("a", "b"), [("u8", "u2"), ("i8", "u1")])
+def test_lines_sum_in_the_dtype_that_was_asked_for(a, b):
+    """numpy takes uint64 and int64 to float64, where the last digits of these sums are lost."""
+    x, w = np.array([0, 0, 2**40 + 1], a), np.array([0, 2**7 - 1], b)
+    found = convolve(x, w, dtype=np.int64)
+    assert found.dtype == np.int64
+    assert found.tolist() == [0, 0, 0, (2**40 + 1) * 127]

@@ -18,6 +18,8 @@ from fftconv.core.workers import for_each
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     p = plan.problem
+    if x.dtype is not p.dtype and np.promote_types(x.dtype, p.dtype) != p.dtype:
+        x = x.astype(p.dtype)  # np.correlate would sum uint64 and int64 as float64
     if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= LINE_BLOCK:
         # the small call: nothing here that np.correlate does not need
         line(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
