@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
+import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import wraps
+from math import inf
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -12,6 +16,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._general import request
 from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,13 +48,58 @@ def mode_text(mode: Any) -> str:
     return str(mode) if isinstance(mode, str) else repr(mode)
 
 
-def options_of(axes: Any, dtype: Any, method: Any, workers: Any) -> Options:
-    """Keywords in canonical form."""
+def options_of(axes: Any, dtype: Any, method: Any, workers: Any, **limits: Any) -> Options:
+    """Keywords in canonical form; `limits` are those of `limits_of`."""
     return Options(
         axes=None if axes is None else axes_of(axes),
         dtype=None if dtype is None else np.dtype(dtype),
-        request=request(method, workers),
+        request=replace(request(method, workers), **limits_of(**limits)),
     )
+
+
+def limits_of(rtol: Any = None, atol: Any = None, max_memory: Any = None) -> dict[str, Any]:
+    """What error and scratch may be, as fields of a request."""
+    limits: dict[str, Any] = {}
+    if rtol is not None or atol is not None:
+        limits["tolerance"] = Tolerance(_tolerance("rtol", rtol), _tolerance("atol", atol))
+    if max_memory is not None:
+        limits["max_memory"] = bytes_of("max_memory", max_memory)
+    return limits
+
+
+def _tolerance(name: str, value: Any) -> float:
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = 0.0 if value is None else float(value) if real else inf
+    if not 0 <= number < inf:
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return number
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_BYTES = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?B|)\s*")
+
+
+def bytes_of(name: str, value: Any) -> int:
+    """A number of bytes, as an integer or in words.
+
+    Examples
+    --------
+    >>> bytes_of("max_memory", "1.5 MiB")
+    1572864
+    """
+    if isinstance(value, str):
+        found = _BYTES.fullmatch(value.upper())
+        count = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    else:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        count = int(value) if whole else 0
+    if count < 1:
+        raise ValueError(
+            f"{name} must be a number of bytes >= 1, such as 64000000 or '64 MB' (units B, KB, MB, GB, TB, KiB, MiB, "
+            f"GiB, TiB); got {value!r}"
+        )
+    return count
 
 
 def axes_of(axes: Any) -> Ints:
@@ -98,9 +148,6 @@ _PLAIN = {
     "mask": (None, "every sample counts"),
     "weights": (None, "every sample counts alike"),
     "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),
-    "rtol": (None, "the documented rounding bound"),
-    "atol": (None, "the documented rounding bound"),
-    "max_memory": (None, "the planner's own bound on scratch memory"),
 }
 
 

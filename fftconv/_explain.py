@@ -48,6 +48,8 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     shaping = {"axes": None, "dtype": None, "method": "auto", "workers": None}
     for name in shaping:
         shaping[name] = keywords.pop(name, shaping[name])
+    for name in ("rtol", "atol", "max_memory"):
+        shaping[name] = keywords.pop(name, None)
     keywords.pop("out", None)
     check_plain(**keywords)
     if _is_shape(in1) and _is_shape(in2):

@@ -7,16 +7,18 @@ bounded cache, so a call like one before it goes straight to the machine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out
+from fftconv.core.certificate import bound
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import Ints
+from fftconv.core.room import new_result
 from fftconv.core.run import Runner, plan_for
 
 DType = np.dtype
@@ -90,7 +92,7 @@ class Recipe:
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
         if out is None:
-            out = np.empty(self.shape, self.dtype)
+            out = new_result(self.shape, self.dtype)
         elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):
             out[...] = self(in1, in2)
             return out
@@ -118,7 +120,9 @@ class Recipe:
             )
         if arrays is None:
             return plan_conv(self.run.problem, self.run.request)
-        return plan_for(self.run.problem, *self.layout.operands(*map(native, arrays)), self.run.request)
+        x, w = self.layout.operands(*map(native, arrays))
+        plan = plan_for(self.run.problem, x, w, self.run.request)
+        return replace(plan, bound=bound(plan, x, w))
 
 
 @dataclass(frozen=True)
@@ -162,6 +166,11 @@ def recipe_for(
         _check_ndim(door, shapes)
     elif shapes == ((), ()):
         return Product(door.correlate, options.dtype)
+    if dtype == np.float16 and options.request.tolerance is not None:
+        raise ValueError(
+            f"rtol and atol must be left out where results are rounded to float16 ({door.names[0]} {dtypes[0]}, "
+            f"{door.names[1]} {dtypes[1]}), got {options.request.tolerance}; dtype='float32' keeps the errors small"
+        )
     _check_mode(door, mode)
     axes = _pair_axes(door, shapes, options.axes, mode)
     result = tuple(a.length for a in axes)

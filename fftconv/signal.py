@@ -63,7 +63,7 @@ def convolve(
     atol: float | None = None,
     workers: int | None = None,
     out: Array | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
 ) -> Any:
     """Convolve two N-d arrays: ``out[m] = sum_j in1[m - j] in2[j]``.
 
@@ -82,15 +82,23 @@ def convolve(
         Axes to convolve along; default all. On the others lengths must be equal or 1.
     boundary : {"constant"}
         What lies outside the arrays: zeros.
-    fill_value, nan_policy, mask, weights, overflow, rtol, atol, max_memory
+    fill_value, nan_policy, mask, weights, overflow
         Settled names of which this version offers the defaults only; anything else is a ValueError.
     dtype : dtype, optional
         In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
         ``numpy.result_type(in1, in2)``.
+    rtol, atol : float, optional
+        What the error of every output may be: at most ``atol + rtol * sum |in1| |in2|``, the sum being that of
+        the output with magnitudes (without negative numbers, the output itself). Where either is given, only a method
+        that can promise it is used. Whether a transform can is found out from the values, which takes about as
+        long as a second convolution. Default: the bound that `fftconv.explain` shows. Integers are always exact.
     workers : int, optional
         At most so many threads; default as `fftconv.set_workers` says.
     out : ndarray, optional
         Where to put the result. It may share memory with the inputs.
+    max_memory : int or str, optional
+        Bytes of memory that the computation may use beside inputs and result, such as ``64_000_000`` or ``"64 MB"``.
+        Tiles are chosen to fit. By default tiles stay below 64 MiB, and `explain` says how much it will be.
 
     Returns
     -------
@@ -101,7 +109,10 @@ def convolve(
     ------
     ValueError
         For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
-        `out` of another shape or read-only, a method that cannot answer.
+        `out` of another shape or read-only, a method that cannot answer, a tolerance that no method can promise.
+    MemoryError
+        Before anything is computed, if no method can keep within `max_memory` (this one is a ValueError too), or if the
+        result itself is larger than the memory that is left.
     TypeError
         For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
 
@@ -128,9 +139,10 @@ def convolve(
     """
     check_plain(
         boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
+        overflow=overflow,
     )  # fmt: skip
-    return apply(CONVOLVE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
+    return apply(CONVOLVE, (in1, in2), mode, options, out)
 
 
 @remembered(CORRELATE)
@@ -152,7 +164,7 @@ def correlate(
     atol: float | None = None,
     workers: int | None = None,
     out: Array | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
 ) -> Any:
     """Cross-correlate two N-d arrays: ``out[lag] = sum_l in1[l] conj(in2[l - lag])``, in the order of the lags.
 
@@ -171,9 +183,10 @@ def correlate(
     """
     check_plain(
         boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow, rtol=rtol, atol=atol, max_memory=max_memory,
+        overflow=overflow,
     )  # fmt: skip
-    return apply(CORRELATE, (in1, in2), mode, options_of(axes, dtype, method, workers), out)
+    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
+    return apply(CORRELATE, (in1, in2), mode, options, out)
 
 
 @remembered(FFTCONVOLVE)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fftconv.core.certificate import Miss, missed
 from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.methods import Executor, executor
@@ -15,6 +16,7 @@ from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import SPECTRAL, plan_conv
 from fftconv.core.problem import ConvProblem
+from fftconv.core.room import new_result
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
 
@@ -29,7 +31,7 @@ def run(
     `out` must not share memory with `x` or `w`; the doors see to that.
     """
     if out is None:
-        out = np.empty(problem.out_shape, problem.dtype)
+        out = new_result(problem.out_shape, problem.dtype)
     if out.size == 0:
         return out
     if problem.dtype == np.float16:
@@ -50,13 +52,40 @@ def run(
 
 
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
-    """The plan for these values: integers are transformed whole only where rounding is proved to recover their sums."""
+    """The plan for these values.
+
+    Integers are transformed whole only where rounding is proved to recover their sums, other numbers summed by a
+    method that promises the tolerance, if one is asked for.
+    """
     plan = plan_conv(problem, request)
+    if request.tolerance is not None and problem.dtype.kind in "fc":
+        return _accurate(plan, x, w, request)
     if problem.dtype.kind not in "iu" or plan.method not in SPECTRAL or request.fft_exact is not None:
         return plan
     if rounding_recovers(plan, x, w):
         return plan_conv(problem, replace(request, fft_exact=True))
     return plan_conv(problem, replace(request, fft_exact=False, bits=(peak_bits(x), peak_bits(w))))
+
+
+def _accurate(plan: ConvPlan, x: np.ndarray, w: np.ndarray, request: Request) -> ConvPlan:
+    """`plan`, or the next best one that can promise the tolerance of these values."""
+    asked = request.tolerance
+    assert asked is not None
+    misses: list[tuple[Miss, str]] = []
+    while (miss := missed(plan, (x, w), asked)) is not None:
+        misses.append((miss, plan.method))
+        request = replace(request, inaccurate=(*request.inaccurate, plan.method))
+        if request.method is None and sum(c.eligible for c in plan.candidates) > 1:
+            plan = plan_conv(plan.problem, request)
+            continue
+        least, method = min(misses, key=lambda found: found[0].excess)
+        who = f"method {method!r} cannot" if request.method else "no method can"
+        raise ValueError(
+            f"{who} promise |error| <= atol + rtol * sum|in1 * in2| with {asked}: the bound of {method!r} is "
+            f"{least.bound:.2g} where {least.asked:.2g} is asked for; a wider dtype= has smaller errors; "
+            f"got {plan.problem}"
+        )
+    return plan
 
 
 class Runner:
@@ -69,9 +98,8 @@ class Runner:
     def __init__(self, problem: ConvProblem, request: Request = AUTO) -> None:
         self.problem = problem
         self.request = request
-        self._lasts = (
-            problem.dtype.kind not in "iu" and problem.dtype != np.float16 and 0 not in problem.out_shape
-        )
+        by_values = problem.dtype.kind in "iu" or request.tolerance is not None
+        self._lasts = not by_values and problem.dtype != np.float16 and 0 not in problem.out_shape
         self._settled: _Settled | None = None
 
     def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:

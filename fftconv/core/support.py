@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from math import inf, log2, prod, sqrt
+from math import inf, prod, sqrt
 from typing import Any
 
 import numpy as np
 
-from fftconv.core.exactness import CONSTANT
+from fftconv.core.accuracy import transform_error
 from fftconv.core.problem import ConvProblem
 from fftconv.core.trim import trim
 
@@ -152,9 +152,8 @@ def _least(a: np.ndarray) -> float:
 
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
     """Bound of the rounding error of any output, whatever the tiles."""
-    points = prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
     energy = prod(float(abs(np.vdot(a, a))) for a in (x, w))
-    bound = CONSTANT / 2 * float(np.finfo(p.dtype).eps) * log2(max(2, points)) * sqrt(energy)
+    bound = transform_error(p, None) * sqrt(energy)
     return bound if bound < inf else inf
 
 
