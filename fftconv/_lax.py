@@ -12,6 +12,7 @@ import numpy as np
 from fftconv._general import Geometry, RankError, RuleError, array, integers, problem, request
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads, dilated_size, same_lower_pads, same_pads
+from fftconv.core.room import new_result
 from fftconv.core.run import run
 
 
@@ -371,7 +372,7 @@ def laid_out(shape: Ints, spec: Ints, dtype: np.dtype) -> tuple[np.ndarray, np.n
     placed = [0] * len(spec)
     for axis, length in zip(spec, shape, strict=True):
         placed[axis] = length
-    out = np.empty(placed, dtype)
+    out = new_result(tuple(placed), dtype)
     return out, out.transpose(spec)
 
 

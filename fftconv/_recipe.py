@@ -91,6 +91,8 @@ class Recipe:
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
+        if self.run is not None and self.run.request.max_memory:
+            self.run.check()
         if out is None:
             out = new_result(self.shape, self.dtype)
         elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):

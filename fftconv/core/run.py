@@ -115,6 +115,11 @@ class Runner:
             x, w = settled.trimmed.views(x, w)
         settled.execute(settled.plan, x, w, out)
 
+    def check(self) -> None:
+        """Raise what planning would, before anything is allocated."""
+        trimmed = trim(self.problem)
+        plan_conv(self.problem if trimmed is None else trimmed.problem, self.request)
+
     def _settle(self, config: Config, workers: int) -> _Settled:
         trimmed = trim(self.problem)
         problem = self.problem if trimmed is None else trimmed.problem
