@@ -31,7 +31,10 @@ def as_operand(name: str, value: Any) -> Array:
             f"{name} must have no masked elements, got {np.ma.getmaskarray(value).sum()} of shape {value.shape}; "
             f"fill them first, as in {name}.filled(0)"
         )
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array or what numpy.asarray makes one of: {error}") from None
 
 
 def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, out: Any = None) -> Any:
@@ -44,17 +47,30 @@ def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, ou
 
 
 def mode_text(mode: Any) -> str:
-    """A mode for the table of modes; what is not a string is not in it."""
-    return str(mode) if isinstance(mode, str) else repr(mode)
+    """A mode for the table of modes."""
+    if not isinstance(mode, str):
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got {mode!r}")
+    return str(mode)
 
 
 def options_of(axes: Any, dtype: Any, method: Any, workers: Any, **limits: Any) -> Options:
     """Keywords in canonical form; `limits` are those of `limits_of`."""
     return Options(
         axes=None if axes is None else axes_of(axes),
-        dtype=None if dtype is None else np.dtype(dtype),
+        dtype=None if dtype is None else dtype_of(dtype),
         request=replace(request(method, workers), **limits_of(**limits)),
     )
+
+
+def dtype_of(value: Any) -> DType:
+    """A dtype by any of its names."""
+    try:
+        found: DType = np.dtype(value)
+    except TypeError:
+        raise TypeError(
+            f"dtype must be a numpy dtype or the name of one, such as 'float64'; got {value!r}"
+        ) from None
+    return found
 
 
 def limits_of(rtol: Any = None, atol: Any = None, max_memory: Any = None) -> dict[str, Any]:

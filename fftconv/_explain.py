@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import as_operand, check_plain, mode_text, options_of
+from fftconv._door import as_operand, check_plain, dtype_of, mode_text, options_of
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
 from fftconv.signal import CONVOLVE
@@ -53,12 +53,24 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     keywords.pop("out", None)
     check_plain(**keywords)
     if _is_shape(in1) and _is_shape(in2):
-        dtype = np.dtype(shaping["dtype"] or np.float64)
+        dtype = dtype_of(shaping["dtype"] or np.float64)
         options = options_of(**{**shaping, "dtype": None})
         return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
+    if _is_shape(in1) != _is_shape(in2):
+        raise ValueError(
+            f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
+            "numpy.asarray makes an array of a tuple"
+        )
     a, b = as_operand("in1", in1), as_operand("in2", in2)
     options = options_of(**shaping)
     return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options).plan((a, b))
+
+
+def _shown(value: Any) -> str:
+    if _is_shape(value):
+        return f"the shape {value}"
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" if shape is None else f"an array of shape {shape}"
 
 
 def _is_shape(value: Any) -> bool:

@@ -385,11 +385,11 @@ def window_problem(
     """
     a, window = array("lhs", lhs), integers("filter_shape", filter_shape)
     padding, dimension_numbers = how
-    layout = checked_layout(a, (1, 1, *window), dimension_numbers)
-    if len(window) != a.ndim - 2:
+    if len(window) != a.ndim - 2 >= 0:
         raise TypeError(
             f"filter_shape needs one length per spatial axis, expected {a.ndim - 2}, got {window}"
         )
+    layout = checked_layout(a, (1, 1, *window), dimension_numbers)
     x = a.transpose(layout.lhs_spec)
     channels, size = x.shape[1], x.shape[2:]
     if channels == 0:

@@ -227,7 +227,7 @@ def _pair_axes(door: Door, shapes: tuple[Ints, Ints], axes: Ints | None, mode: s
             f"{shape2} (with axes= they broadcast)"
         )
     ndim = max(len(shape1), len(shape2))
-    convolved = range(ndim) if axes is None else _normalise(axes, ndim)
+    convolved = range(ndim) if axes is None else _normalise(axes, shapes)
     lengths = list(zip(_padded(shape1, ndim), _padded(shape2, ndim), strict=True))
     if any(1 not in lengths[i] and lengths[i][0] != lengths[i][1] for i in range(ndim) if i not in convolved):
         raise ValueError(
@@ -251,15 +251,17 @@ def _padded(shape: Ints, ndim: int) -> Ints:
     return (1,) * (ndim - len(shape)) + shape
 
 
-def _normalise(axes: Ints, ndim: int) -> Ints:
+def _normalise(axes: Ints, shapes: tuple[Ints, Ints]) -> Ints:
     """Axes counted from the first, each once."""
+    ndim = max(map(len, shapes))
+    given = f"for {ndim} dimensions (shapes {shapes[0]} and {shapes[1]})"
     if not axes:
-        raise ValueError("when provided, axes cannot be empty")
+        raise ValueError(f"when provided, axes cannot be empty; got {axes} {given}")
     if any(not -ndim <= a < ndim for a in axes):
-        raise ValueError(f"axes exceeds dimensionality of input: got {axes} for {ndim} dimensions")
+        raise ValueError(f"axes exceeds dimensionality of input: got {axes} {given}")
     normal = tuple(a % ndim for a in axes)
     if len(set(normal)) < len(normal):
-        raise ValueError(f"all axes must be unique; got {axes} for {ndim} dimensions")
+        raise ValueError(f"all axes must be unique; got {axes} {given}")
     return normal
 
 

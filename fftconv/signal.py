@@ -12,6 +12,7 @@ The functions take scipy's arguments and return what scipy returns, with these d
 
 from __future__ import annotations
 
+import operator
 import time
 from math import inf, prod
 from typing import Any
@@ -365,10 +366,18 @@ def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
     >>> correlation_lags(5, 4, mode="same")
     array([-2, -1,  0,  1,  2])
     """
-    if mode not in CORRELATE.windows:
+    if not isinstance(mode, str) or mode not in CORRELATE.windows:
         raise ValueError(f"Mode {mode} is invalid: it must be 'valid', 'same', or 'full'")
-    start, length = CORRELATE.windows[mode](in1_len, in2_len)
-    first = start - (in2_len - 1)
+    try:
+        n, k = operator.index(in1_len), operator.index(in2_len)
+    except TypeError:
+        raise TypeError(
+            f"in1_len and in2_len must be integers >= 1, got {in1_len!r} and {in2_len!r}"
+        ) from None
+    if n < 1 or k < 1:
+        raise ValueError(f"in1_len and in2_len must be integers >= 1, got {n} and {k}")
+    start, length = CORRELATE.windows[mode](n, k)
+    first = start - (k - 1)
     return np.arange(first, first + length)
 
 
