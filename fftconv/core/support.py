@@ -98,12 +98,12 @@ def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, in
 # --- signs and zeros
 
 
-def restorer(p: ConvProblem) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+def restorer(p: ConvProblem, signs: bool = True) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     """What puts the output of a transform right: a function of x, w and out.
 
-    It makes non-negative what cannot be negative, and 0 what sees nothing but zeros.
+    It makes 0 what sees nothing but zeros, and non-negative what cannot be negative, unless `signs` are right already.
     """
-    real, parts = p.dtype.kind == "f", _sparse_samples(p)
+    real, parts = signs and p.dtype.kind == "f", _sparse_samples(p)
 
     def restore(x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         positive = real and _positive_at(x, w)
