@@ -22,6 +22,7 @@ _NAMES = {
         "fftconvolve",
         "oaconvolve",
     ),
+    "convolver": ("Convolver",),
     "_explain": ("explain",),
     "core.config": ("config_context", "set_engine", "set_workers"),
     "core.engine": ("cache_info", "clear_cache", "show_config"),
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from fftconv import numpy as numpy
     from fftconv import signal as signal
     from fftconv._explain import explain as explain
+    from fftconv.convolver import Convolver as Convolver
     from fftconv.core.config import config_context as config_context
     from fftconv.core.config import set_engine as set_engine
     from fftconv.core.config import set_workers as set_workers

@@ -106,6 +106,13 @@ class View:
             a = a.transpose(self.order)
         return a.reshape(self.shape)
 
+    def put(self, canonical: Array, a: Array) -> None:
+        """Copy `canonical` to where `of` reads it in `a`, for where that is not a view."""
+        there = a if self.index is None else a[self.index]
+        if self.order is not None:
+            there = there.transpose(self.order)
+        there[...] = canonical.reshape(there.shape)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -143,14 +150,9 @@ class Layout:
         w = self.w.of(in2)
         return self.x.of(in1), w.conj() if self.conj_w else w
 
-    def restore(self, canonical: Array, out: Array) -> None:
-        """Copy a canonical result into `out`, for where `out` has no canonical view."""
-        there = out if self.out.order is None else out.transpose(self.out.order)
-        there[...] = canonical.reshape(there.shape)
-
 
 def lay_out(
-    axes: Sequence[Axis], ndims: tuple[int, int], dtypes: Sequence[np.dtype], correlate: bool
+    axes: Sequence[Axis], ndims: tuple[int, int], dtypes: Sequence[np.dtype], correlate: bool, swap: bool
 ) -> Layout:
     """The layout of a problem whose lengths are all positive.
 
@@ -164,8 +166,9 @@ def lay_out(
         Those of in1, in2 and the result, native.
     correlate : bool
         Whether in2 is reversed and conjugated first.
+    swap : bool
+        Whether in2 takes the part of the signal; see `swap_pays`.
     """
-    swap = swap_pays(axes)
     roles = (1, 0) if swap else (0, 1)
     parts = [
         _part(a.swapped() if swap else a, reverse_x=correlate and swap, reverse_w=correlate and not swap)

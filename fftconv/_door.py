@@ -6,15 +6,16 @@ import numbers
 import operator
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from math import inf
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from fftconv._broadcast import Array
-from fftconv._general import request
+from fftconv._general import refuse_masked, request
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
@@ -25,12 +26,8 @@ _ZEROS = ("constant", "zeros", "fill")
 
 
 def as_operand(name: str, value: Any) -> Array:
-    """`value` as a plain array. A masked array with something masked is refused: its hidden values are not data."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(
-            f"{name} must have no masked elements, got {np.ma.getmaskarray(value).sum()} of shape {value.shape}; "
-            f"fill them first, as in {name}.filled(0)"
-        )
+    """`value` as a plain array."""
+    refuse_masked(name, value)
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -41,9 +38,34 @@ def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, ou
     """The call that a door makes of its arguments."""
     a, b = (as_operand(name, value) for name, value in zip(door.names, operands, strict=True))
     recipe = recipe_for(door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options)
-    if out is not None:
-        check_out(out, recipe.shape, recipe.dtype)
-    return recipe(a, b, out)
+    if out is None:
+        return recipe(a, b)
+    check_out(out, recipe.shape, recipe.dtype)
+    recipe(a, b, np.asarray(out))  # a subclass may index otherwise than an array, as numpy.matrix does
+    return out
+
+
+class Call(NamedTuple):
+    """A call to `door` but for its operands."""
+
+    door: Door
+    mode: Any
+    options: Options
+
+    def __call__(self, in1: Any, in2: Any, out: Any = None) -> Any:
+        return apply(self.door, (in1, in2), self.mode, self.options, out)
+
+    def result(self, a: Array, b: Array) -> tuple[Ints, DType]:
+        """Shape and dtype of the result; what breaks a rule is refused here."""
+        recipe = recipe_for(
+            self.door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(self.mode), self.options
+        )
+        return recipe.shape, recipe.dtype
+
+    def axes(self, ndim: int) -> Ints:
+        """The convolved ones, counted from the first."""
+        axes = self.options.axes
+        return tuple(range(ndim)) if axes is None else tuple(sorted(axis % ndim for axis in axes))
 
 
 def mode_text(mode: Any) -> str:
@@ -126,6 +148,16 @@ def axes_of(axes: Any) -> Ints:
         raise ValueError(f"axes must be a scalar or iterable of integers, got {axes!r}") from None
 
 
+def shape_of(shape: Any) -> Ints:
+    """The shape of an array, given as a sequence of lengths or as one length."""
+    sizes: Ints | None = None
+    with suppress(TypeError):
+        sizes = tuple(map(operator.index, shape if isinstance(shape, Iterable) else (shape,)))
+    if sizes is None or min(sizes, default=0) < 0:
+        raise ValueError(f"shape must be a sequence of lengths >= 0, got {shape!r}")
+    return sizes
+
+
 def check_out(out: Any, shape: Ints, dtype: DType | None) -> None:
     """An `out` that can take the result as it is."""
     if not isinstance(out, np.ndarray):
@@ -136,6 +168,20 @@ def check_out(out: Any, shape: Ints, dtype: DType | None) -> None:
         raise TypeError(f"out must have the dtype of the result, {dtype}; got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError(f"out must be writeable, got a read-only array of shape {out.shape}")
+    if _overlaps_itself(out):
+        raise ValueError(
+            f"out must hold each element at an address of its own, got strides {out.strides} for shape {out.shape}"
+        )
+
+
+def _overlaps_itself(a: Array) -> bool:
+    """Whether two elements may share memory, as where a stride is zero."""
+    extent = a.itemsize
+    for step, length in sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < extent:
+            return a.size > 0
+        extent += step * (length - 1)
+    return False
 
 
 def check_plain(**keywords: Any) -> None:
@@ -160,10 +206,6 @@ def check_plain(**keywords: Any) -> None:
 
 _PLAIN = {
     "fill_value": (0.0, "zeros lie outside the arrays"),
-    "nan_policy": ("propagate", "a NaN makes NaN of what it enters"),
-    "mask": (None, "every sample counts"),
-    "weights": (None, "every sample counts alike"),
-    "overflow": ("wrap", "integers are summed modulo 2**bits of the result's dtype; dtype= widens it"),
 }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import as_operand, check_plain, dtype_of, mode_text, options_of
+from fftconv._door import Call, check_plain, dtype_of, mode_text, options_of
+from fftconv._missing import care_of, explained
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
 from fftconv.signal import CONVOLVE
@@ -24,7 +25,8 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     mode : {"full", "same", "valid"}
     **keywords
         Those of `fftconv.convolve`. Where both inputs are shapes, ``dtype`` is the dtype of the arrays, by
-        default float64.
+        default float64. With a mask, weights or a masked array, the plan is that of each of the sums that a mean
+        is made of.
 
     Returns
     -------
@@ -51,6 +53,12 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     for name in ("rtol", "atol", "max_memory"):
         shaping[name] = keywords.pop(name, None)
     keywords.pop("out", None)
+    care = care_of(
+        keywords.pop("nan_policy", "propagate"),
+        keywords.pop("mask", None),
+        keywords.pop("weights", None),
+        overflow=keywords.pop("overflow", "wrap"),
+    )
     check_plain(**keywords)
     if _is_shape(in1) and _is_shape(in2):
         dtype = dtype_of(shaping["dtype"] or np.float64)
@@ -61,9 +69,10 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
             f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
             "numpy.asarray makes an array of a tuple"
         )
-    a, b = as_operand("in1", in1), as_operand("in2", in2)
-    options = options_of(**shaping)
-    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), options).plan((a, b))
+    call, a, b = explained(Call(CONVOLVE, mode, options_of(**shaping)), (in1, in2), care)
+    return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), call.options).plan(
+        (a, b)
+    )
 
 
 def _shown(value: Any) -> str:

@@ -60,16 +60,37 @@ def array(name: str, value: object) -> np.ndarray:
     """`value` as an array of numbers in native byte order; lists are refused, as by jax and torch."""
     if isinstance(value, (list, tuple)):
         raise TypeError(f"{name} must be an array, got a {type(value).__name__}; numpy.asarray makes one")
+    refuse_masked(name, value)
     a = np.asarray(value)
     if a.dtype.kind not in "biufc":
         raise DTypeError(f"{name} must hold booleans, integers, real or complex numbers, got dtype {a.dtype}")
     return a if a.dtype.isnative else a.astype(a.dtype.newbyteorder("="))
 
 
+def refuse_masked(name: str, value: object) -> None:
+    """A masked array with something masked is refused: the values under its mask are not data."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} must have no masked elements, got {np.ma.getmaskarray(value).sum()} of shape {value.shape}; "
+            f"fill them first, as in {name}.filled(0)"
+        )
+
+
+def integer(name: str, value: object) -> int:
+    """An integer that an array's size could be."""
+    try:
+        found = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if abs(found) >= 2**63:
+        raise ValueError(f"{name} must be less than 2**63, got {found}")
+    return found
+
+
 def integers(name: str, values: object) -> Ints:
     """A sequence of integers as a tuple of int."""
     try:
-        return tuple(operator.index(v) for v in values)  # type: ignore[attr-defined]
+        return tuple(integer(name, v) for v in values)  # type: ignore[attr-defined]
     except TypeError:
         raise TypeError(f"{name} must be a sequence of integers, got {values!r}") from None
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv._general import Geometry, RankError, RuleError, array, integers, problem, request
+from fftconv._general import Geometry, RankError, RuleError, array, integer, integers, problem, request
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads, dilated_size, same_lower_pads, same_pads
 from fftconv.core.room import new_result
@@ -138,6 +138,8 @@ def padtype_to_pads(
         raise RuleError(
             f"in_shape, window_shape and window_strides must have one length, got {sizes}, {windows}, {strides}"
         )
+    if min(strides, default=1) < 1:
+        raise ValueError(f"window_strides must be positive on every axis, got {strides}")
     if word == "VALID":
         return [(0, 0)] * len(windows)
     rule = same_pads if word == "SAME" else same_lower_pads
@@ -212,7 +214,7 @@ def promoted(a: np.dtype, b: np.dtype) -> np.dtype:
 
 def group_counts(features: object, batches: object) -> tuple[int, int]:
     """The two group counts, of which one is 1."""
-    counts = operator.index(features), operator.index(batches)  # type: ignore[arg-type]
+    counts = integer("feature_group_count", features), integer("batch_group_count", batches)
     if min(counts) < 1:
         raise ValueError(
             f"feature_group_count and batch_group_count must be at least 1, got {counts[0]} and {counts[1]}"

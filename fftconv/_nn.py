@@ -3,12 +3,11 @@ problem each."""
 
 from __future__ import annotations
 
-import operator
 from typing import NamedTuple
 
 import numpy as np
 
-from fftconv._general import DTypeError, Geometry, RuleError, array, integers, problem
+from fftconv._general import DTypeError, Geometry, RuleError, array, integer, integers, problem
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints, Pads, dilated_size
 from fftconv.core.room import new_result
@@ -162,7 +161,7 @@ def exchanged(w: np.ndarray, groups: int) -> np.ndarray:
 def per_axis(name: str, value: object, ndim: int, least: int | None = None) -> Ints:
     """An integer, or a sequence of 1 or `ndim` integers, as `ndim` of them."""
     try:
-        values = integers(name, value) if isinstance(value, (tuple, list)) else (operator.index(value),)  # type: ignore[arg-type]
+        values = integers(name, value) if isinstance(value, (tuple, list)) else (integer(name, value),)
     except TypeError:
         raise TypeError(f"{name} must be an integer or a sequence of integers, got {value!r}") from None
     if len(values) not in (1, ndim):
@@ -196,11 +195,11 @@ def _batched(x: np.ndarray, ndim: int) -> np.ndarray:
 
 def _rules(ndim: int, kernel: Ints, given: Settings) -> Rules:
     """The checked keywords. Only the modes other than zeros may crop by a negative padding."""
-    if given.padding_mode not in PAD_MODES:
+    if not isinstance(given.padding_mode, str) or given.padding_mode not in PAD_MODES:
         raise ValueError(f"padding_mode must be one of {', '.join(PAD_MODES)}, got {given.padding_mode!r}")
     stride = per_axis("stride", given.stride, ndim, least=1)
     dilation = per_axis("dilation", given.dilation, ndim, least=1)
-    groups = operator.index(given.groups)  # type: ignore[arg-type]
+    groups = integer("groups", given.groups)
     if groups < 1:
         raise RuleError(f"groups must be at least 1, got {groups}")
     if 0 in kernel:

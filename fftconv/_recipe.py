@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fftconv._broadcast import Array, Axis, Layout, Window, lay_out
+from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
 from fftconv.core.certificate import bound
 from fftconv.core.plan import ConvPlan, Request
-from fftconv.core.planner import plan_conv
 from fftconv.core.problem import Ints
 from fftconv.core.room import new_result
-from fftconv.core.run import Runner, plan_for
+from fftconv.core.run import Runner, plan_of
 
 DType = np.dtype
 Operand = tuple[Ints, DType]
@@ -46,6 +45,8 @@ class Door:
         What an empty convolved axis gives: ValueError, an empty result, or the zeros of an empty sum.
     ndim : int or None
         Dimensions that both operands must have.
+    keeps : bool
+        Whether the second operand is the kernel however long it is, because something is kept of it.
     """
 
     windows: Mapping[str, Window]
@@ -54,6 +55,7 @@ class Door:
     floats: bool = False
     empty: str = "raise"
     ndim: int | None = None
+    keeps: bool = False
 
 
 class Options(NamedTuple):
@@ -112,7 +114,7 @@ class Recipe:
         if layout.conj_out:
             np.conjugate(y, out=y)
         if layout.merges and not np.may_share_memory(y, out):
-            layout.restore(y, out)
+            layout.out.put(y, out)
 
     def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
         """How the machine computes this call; for integers that may depend on the values."""
@@ -121,10 +123,10 @@ class Recipe:
                 f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
             )
         if arrays is None:
-            return plan_conv(self.run.problem, self.run.request)
-        x, w = self.layout.operands(*map(native, arrays))
-        plan = plan_for(self.run.problem, x, w, self.run.request)
-        return replace(plan, bound=bound(plan, x, w))
+            return plan_of(self.run.problem, self.run.request)
+        views = self.layout.operands(*map(native, arrays))
+        plan = plan_of(self.run.problem, self.run.request, views)
+        return replace(plan, bound=bound(plan, *views))
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def recipe_for(
         Where shapes, dtypes and keywords break a rule; the message states it with the shapes.
     """
     shapes, dtypes = (first[0], second[0]), (first[1], second[1])
-    dtype = _result_dtype(door, dtypes, options.dtype)
+    dtype = result_dtype(door, dtypes, options.dtype)
     if door.ndim is not None:
         _check_ndim(door, shapes)
     elif shapes == ((), ()):
@@ -173,18 +175,19 @@ def recipe_for(
             f"rtol and atol must be left out where results are rounded to float16 ({door.names[0]} {dtypes[0]}, "
             f"{door.names[1]} {dtypes[1]}), got {options.request.tolerance}; dtype='float32' keeps the errors small"
         )
-    _check_mode(door, mode)
+    check_mode(door, mode)
     axes = _pair_axes(door, shapes, options.axes, mode)
     result = tuple(a.length for a in axes)
     layout = None
     if 0 not in result and all(a.n and a.k for a in axes):
         d1, d2 = (d.newbyteorder("=") for d in dtypes)
-        layout = lay_out(axes, (len(shapes[0]), len(shapes[1])), (d1, d2, dtype), door.correlate)
+        swap = not door.keeps and swap_pays(axes)
+        layout = lay_out(axes, (len(shapes[0]), len(shapes[1])), (d1, d2, dtype), door.correlate, swap)
     run = Runner(layout.problem, options.request) if layout else None
     return Recipe(result, dtype, layout, run, all(d.isnative for d in dtypes))
 
 
-def _check_mode(door: Door, mode: str) -> None:
+def check_mode(door: Door, mode: str) -> None:
     if mode not in door.windows:
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got {mode!r}")
 
@@ -195,7 +198,8 @@ def _check_ndim(door: Door, shapes: tuple[Ints, Ints]) -> None:
             raise ValueError(f"{name} must be {door.ndim}-d, got shape {shape}")
 
 
-def _result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) -> DType:
+def result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) -> DType:
+    """The dtype in which operands of `dtypes` are summed, `asked` where it can hold such sums."""
     for name, d in zip(door.names, dtypes, strict=True):
         if d.kind not in "biufc":
             reason = "; sums of Python objects cannot be planned" if d.kind == "O" else ""
@@ -227,7 +231,7 @@ def _pair_axes(door: Door, shapes: tuple[Ints, Ints], axes: Ints | None, mode: s
             f"{shape2} (with axes= they broadcast)"
         )
     ndim = max(len(shape1), len(shape2))
-    convolved = range(ndim) if axes is None else _normalise(axes, shapes)
+    convolved = range(ndim) if axes is None else normal_axes(axes, ndim, shapes)
     lengths = list(zip(_padded(shape1, ndim), _padded(shape2, ndim), strict=True))
     if any(1 not in lengths[i] and lengths[i][0] != lengths[i][1] for i in range(ndim) if i not in convolved):
         raise ValueError(
@@ -251,10 +255,9 @@ def _padded(shape: Ints, ndim: int) -> Ints:
     return (1,) * (ndim - len(shape)) + shape
 
 
-def _normalise(axes: Ints, shapes: tuple[Ints, Ints]) -> Ints:
+def normal_axes(axes: Ints, ndim: int, shapes: tuple[Ints, ...] = ()) -> Ints:
     """Axes counted from the first, each once."""
-    ndim = max(map(len, shapes))
-    given = f"for {ndim} dimensions (shapes {shapes[0]} and {shapes[1]})"
+    given = f"for {ndim} dimensions" + (f" (shapes {' and '.join(map(str, shapes))})" if shapes else "")
     if not axes:
         raise ValueError(f"when provided, axes cannot be empty; got {axes} {given}")
     if any(not -ndim <= a < ndim for a in axes):

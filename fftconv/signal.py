@@ -7,7 +7,8 @@ The functions take scipy's arguments and return what scipy returns, with these d
 * Empty batch axes give an empty result of the right shape.
 * `correlation_lags` names the lags that `correlate` returns, also for ``same`` and even lengths.
 * `correlate2d` conjugates in every mode; results are computed in the precision of their dtype.
-* Object arrays, and masked arrays with something masked, are refused.
+* One NaN spoils only the outputs whose window holds it; `convolve` and `correlate` can leave missing samples out.
+* Object arrays are refused, and masked elements where they cannot be left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from fftconv._broadcast import Array, full, same, same_late, valid
-from fftconv._door import apply, as_operand, check_plain, mode_text, options_of, remembered
-from fftconv._recipe import PLAIN, Door, NotNumericError, recipe_for
+from fftconv._door import Call, apply, as_operand, check_plain, mode_text, options_of, remembered
+from fftconv._missing import answer, care_of
+from fftconv._recipe import PLAIN, Door, NotNumericError, check_mode, recipe_for
 
 __all__ = [
     "choose_conv_method",
@@ -83,8 +85,18 @@ def convolve(
         Axes to convolve along; default all. On the others lengths must be equal or 1.
     boundary : {"constant"}
         What lies outside the arrays: zeros.
-    fill_value, nan_policy, mask, weights, overflow
-        Settled names of which this version offers the defaults only; anything else is a ValueError.
+    fill_value : float
+        The value outside: 0, or NaN under ``nan_policy="omit"``, by which what lies outside is missing as well.
+    nan_policy : {"propagate", "omit", "omit_keep", "raise"}
+        What becomes of samples of `in1` that are NaN or infinite: they spoil exactly the outputs whose window holds
+        them; they are missing, and outputs are means of what is there; the same, and the result is NaN where
+        `in1` was not finite (mode ``same`` only); ValueError, for `in2` as well.
+    mask : array_like of bool, optional
+        True where a sample of `in1` is missing, whatever its value. Any shape that broadcasts to `in1`.
+    weights : array_like, optional
+        How much each sample of `in1` counts: real, finite, at least 0. Any shape that broadcasts to `in1`.
+    overflow : {"wrap", "raise"}
+        Sums of integers are exact modulo ``2**bits`` of the result's dtype; or those that do not fit it are an error.
     dtype : dtype, optional
         In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
         ``numpy.result_type(in1, in2)``.
@@ -104,18 +116,22 @@ def convolve(
     Returns
     -------
     ndarray
-        A new C-contiguous array in native byte order, or `out`. Of two 0-d inputs, their product as a scalar.
+        A new C-contiguous array in native byte order, or `out`. Of two 0-d inputs, their product as a scalar. A masked
+        array where `in1` is one.
 
     Raises
     ------
     ValueError
         For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
-        `out` of another shape or read-only, a method that cannot answer, a tolerance that no method can promise.
+        `out` of another shape or read-only, a method that cannot answer, a tolerance that no method can promise, a
+        kernel that sums to zero where samples are missing or weighted.
     MemoryError
         Before anything is computed, if no method can keep within `max_memory` (this one is a ValueError too), or if the
         result itself is larger than the memory that is left.
     TypeError
         For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
+    OverflowError
+        Under ``overflow="raise"``, where a sum of integers does not fit the dtype of the result; `out` is left alone.
 
     See Also
     --------
@@ -125,6 +141,11 @@ def convolve(
     -----
     bool by bool is an OR of ANDs. float16 is computed in float32 and returned as float16.
 
+    With W the weights of the samples, 0 where one is missing, and s the sum of `in2`, the result is
+    ``s * conv(in1 W, in2) / conv(W, in2)`` (H. Knutsson, C.-F. Westin, Normalized and differential convolution, CVPR
+    1993), and NaN where an output sees no sample. Outside lie samples of value 0 and weight 1. Means of integers are
+    float64. A masked array as `in1` is data and mask, and gives a masked array.
+
     Examples
     --------
     >>> import numpy as np
@@ -132,18 +153,24 @@ def convolve(
     >>> convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
 
+    A gap, and the means around it:
+
+    >>> convolve([1, 2, np.nan, 4, 5], [0.25, 0.5, 0.25], "valid", nan_policy="omit")
+    array([1.66666667, 3.        , 4.33333333])
+
     A bank of two kernels on every row of an image:
 
     >>> image, bank = np.ones((4, 100)), np.ones((2, 1, 5))
     >>> convolve(image, bank, "same", axes=-1).shape
     (2, 4, 100)
     """
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
-        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow,
-    )  # fmt: skip
+        boundary=boundary,
+        fill_value=fill_value if care.outside else 0.0,
+    )
     options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
-    return apply(CONVOLVE, (in1, in2), mode, options, out)
+    return answer(Call(CONVOLVE, mode, options), (in1, in2), care, out)
 
 
 @remembered(CORRELATE)
@@ -182,12 +209,13 @@ def correlate(
     >>> int(correlation_lags(5, 3)[z.argmax()])
     2
     """
+    care = care_of(nan_policy, mask, weights, fill_value, overflow)
     check_plain(
-        boundary=boundary, fill_value=fill_value, nan_policy=nan_policy, mask=mask, weights=weights,
-        overflow=overflow,
-    )  # fmt: skip
+        boundary=boundary,
+        fill_value=fill_value if care.outside else 0.0,
+    )
     options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
-    return apply(CORRELATE, (in1, in2), mode, options, out)
+    return answer(Call(CORRELATE, mode, options), (in1, in2), care, out)
 
 
 @remembered(FFTCONVOLVE)
@@ -412,13 +440,18 @@ def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = F
     'fft'
     """
     a, b = as_operand("in1", in1), as_operand("in2", in2)
+    mode = mode_text(mode)
+    check_mode(CONVOLVE, mode)
     if measure:
+        recipe_for(
+            CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode
+        )  # refuses what no method can answer
         times = {method: _seconds(a, b, mode, method) for method in ("fft", "direct")}
         return min(times, key=times.__getitem__), times
     kinds = a.dtype.kind + b.dtype.kind
     if "O" in kinds or kinds == "bb" or not a.ndim + b.ndim:
         return "direct"
-    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode))
+    recipe = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode)
     if a.size * b.size <= _FEW_PRODUCTS or ({*kinds} & {*"iu"} and not _sums_fit(a, b)):
         return "direct"
     plan = recipe.plan()

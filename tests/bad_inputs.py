@@ -61,6 +61,15 @@ CALLS = {
         fc.convolve(ones((500, 500)), ones((9, 9)), method="fft", max_memory=1000)
         fc.convolve(np.broadcast_to(1.0, (2**40, 1)), np.broadcast_to(1.0, (1, 2**40)), axes=0)
         fc.convolve(ones(5, int), ones(3, int), method="band")
+        fc.convolve(ones(5), ones(3), nan_policy="skip")
+        fc.convolve([1.0, np.nan], ones(3), nan_policy="raise")
+        fc.convolve(ones(5), ones(3), nan_policy="omit_keep")
+        fc.convolve(ones(5), [1.0, -1.0], nan_policy="omit", mask=[1, 0, 0, 0, 0])
+        fc.convolve(ones(5), ones(3), mask=[True, False])
+        fc.convolve(ones(5), ones(3), weights=-ones(5))
+        fc.convolve(ones(5), ones(3), weights=ones(5), rtol=1e-9)
+        fc.convolve(ones(5, "int8"), ones(3, "int8"), overflow="saturate")
+        fc.convolve(100 * ones(5, "int8"), ones(3, "int8"), overflow="raise")
         fc.fftconvolve(ones(5), ones(3), "Full")
         fc.oaconvolve(ones((2, 5)), ones(3))
         fc.signal.convolve2d(ones(5), ones((3, 3)))
@@ -72,6 +81,15 @@ CALLS = {
         fc.signal.correlation_lags(5.5, 3)
         fc.signal.correlation_lags(5, 0)
         fc.signal.choose_conv_method(ones(5), ones(3), "middle")
+    """,
+    "fftconv.Convolver": """
+        fc.Convolver(["a"])(ones(5))
+        fc.Convolver(ones(3), mode="middle")(ones(5))
+        fc.Convolver(ones(3))(ones((4, 5)))
+        fc.Convolver(ones(3), axes=2)(ones((4, 5)))
+        fc.Convolver(ones(3), shape=(-1,))
+        fc.Convolver(ones(3))("noise")
+        fc.Convolver(ones(3)).adjoint(ones((4, 5)))
     """,
     "fftconv.explain": """
         fc.explain((5,), (3,), "middle")

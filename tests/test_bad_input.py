@@ -128,17 +128,13 @@ def test_objects_are_refused_with_the_reason():
 
 def test_masked_values_are_no_data():
     masked = np.ma.masked_greater([1.0, 999.0, 2.0], 900)
+    words = r"must have no masked elements, got 1 of shape \(3,\)"
     for name in GENERAL:
-        refuses(
-            ValueError,
-            r"in1 must have no masked elements, got 1 of shape \(3,\)",
-            getattr(signal, name),
-            masked,
-            [1.0],
-        )
-    clear = np.ma.array([1.0, 2.0])
-    got = signal.convolve(clear, [1.0, 1.0])
-    assert type(got) is np.ndarray and got.tolist() == [1, 3, 2]
+        refuses(ValueError, "in2 " + words, getattr(signal, name), np.ones(3), masked)
+        if name not in ("convolve", "correlate"):
+            refuses(ValueError, "in1 " + words, getattr(signal, name), masked, [1.0])
+            got = getattr(signal, name)(np.ma.array([1.0, 2.0]), [1.0, 1.0])
+            assert type(got) is np.ndarray and got.tolist() == [1, 3, 2]
 
 
 class TestOut:
@@ -171,6 +167,20 @@ class TestOut:
         frozen.flags.writeable = False
         refuses(ValueError, "out must be writeable", call, self.a, self.b, out=frozen)
         assert not frozen.any()
+
+    @pytest.mark.parametrize("strides", [(0, 8), (8, 8), (8, 16), (-16, 0)])
+    def test_elements_that_share_memory(self, strides):
+        memory = np.zeros(20)
+        out = np.lib.stride_tricks.as_strided(memory[10:], (3, 2), strides)
+        a = np.ones((3, 2))
+        refuses(ValueError, r"address of its own, got strides \(.*\) for shape \(3, 2\)", signal.convolve, a, a,
+                "same", out=out)  # fmt: skip
+        assert not memory.any()
+
+    def test_a_subclass_that_indexes_otherwise(self):
+        out = np.zeros((2, 2)).view(np.matrix)
+        assert signal.convolve(np.eye(2), [[2.0]], out=out) is out
+        np.testing.assert_array_equal(out, 2 * np.eye(2))
 
     def test_scalars(self):
         out = np.zeros((), int)
@@ -214,8 +224,7 @@ class TestOut:
     "keyword, value",
     [
         ("boundary", "reflect"), ("boundary", "nonsense"), ("boundary", ("constant", "wrap")), ("boundary", None),
-        ("fill_value", 1.0), ("fill_value", np.nan), ("nan_policy", "omit"), ("nan_policy", None),
-        ("mask", np.ones(3, bool)), ("weights", np.ones(3)), ("overflow", "raise"),
+        ("fill_value", 1.0), ("fill_value", np.nan),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["convolve", "correlate"])
@@ -242,6 +251,104 @@ def test_memory_is_a_number_of_bytes(value):
 )
 def test_spellings_of_the_defaults(keyword, value):
     assert signal.convolve([1, 2], [1, 1], **{keyword: value}).tolist() == [1, 3, 2]
+
+
+class TestMissing:
+    """Keywords about missing samples."""
+
+    a, b = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+
+    @pytest.mark.parametrize(
+        "error, words, keywords",
+        [
+            (ValueError, "nan_policy must be one of 'propagate', .*; got 'ignore'", {"nan_policy": "ignore"}),
+            (ValueError, "nan_policy must be one of .*; got None", {"nan_policy": None}),
+            (ValueError, "nan_policy must be one of .*; got array", {"nan_policy": np.ones(2)}),
+            (TypeError, "mask must be boolean, .*got dtype float64", {"mask": np.ones((3, 4))}),
+            (
+                ValueError,
+                r"mask must broadcast to the shape of in1, \(3, 4\); got \(3,\)",
+                {"mask": np.ones(3, bool)},
+            ),
+            (ValueError, r"mask must broadcast .*; got \(2, 3, 4\)", {"mask": np.ones((2, 3, 4), bool)}),
+            (TypeError, "weights must be real numbers, got dtype complex128", {"weights": np.ones(4) * 1j}),
+            (TypeError, "weights must be real numbers, got dtype <U1", {"weights": ["a", "b", "c", "d"]}),
+            (
+                ValueError,
+                r"weights must broadcast to the shape of in1, \(3, 4\); got \(3,\)",
+                {"weights": np.ones(3)},
+            ),
+            (
+                ValueError,
+                r"weights must be finite and at least 0, got -2.0 at index \(1,\), the first of 1 in shape \(4,\)",
+                {"weights": [1, -2.0, 3, 4]},
+            ),
+            (
+                ValueError,
+                r"weights must be finite .*, got nan at index \(0,\), the first of 2",
+                {"weights": [np.nan, 1, 1, np.inf]},
+            ),
+            (
+                ValueError,
+                "weights must have no masked elements",
+                {"weights": np.ma.masked_less(np.arange(4), 2)},
+            ),
+            (
+                ValueError,
+                "nan_policy='omit_keep' keeps NaN at the positions of in1, .*got mode='full'",
+                {"nan_policy": "omit_keep"},
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["convolve", "correlate"])
+    def test_keywords(self, name, error, words, keywords):
+        refuses(error, words, getattr(signal, name), self.a, self.b, **keywords)
+
+    @pytest.mark.parametrize("word", ["ignore", None, 1])
+    def test_overflow(self, word):
+        refuses(
+            ValueError, "overflow must be 'wrap' or 'raise', got", signal.convolve, [1], [1], overflow=word
+        )
+
+    def test_raise_tells_what_and_where(self):
+        bad = self.a.copy()
+        bad[1, 2], bad[2, 0] = np.inf, np.nan
+        words = r"must be finite under nan_policy='raise', got {} at index {}, the first of {} in shape {}"
+        first = words.format("inf", r"\(1, 2\)", 2, r"\(3, 4\)")
+        refuses(ValueError, "in1 " + first, signal.convolve, bad, self.b, nan_policy="raise")
+        tap = self.b.copy()
+        tap[1, 1] = np.nan
+        for policy in ("raise", "omit", "omit_keep"):
+            refuses(
+                ValueError,
+                rf"in2 must be finite under nan_policy='{policy}', got nan at index \(1, 1\), the first of 1",
+                signal.convolve, self.a, tap, "same", nan_policy=policy,
+            )  # fmt: skip
+        assert np.isfinite(signal.convolve(self.a, self.b, nan_policy="raise")).all()
+
+    @pytest.mark.parametrize("name", ["convolve", "correlate"])
+    def test_a_kernel_that_sums_to_zero_has_no_mean(self, name):
+        laplace = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+        holed = self.a.copy()
+        holed[1, 1] = np.nan
+        call = getattr(signal, name)
+        words = "in2 must not sum to zero where samples are missing or weighted.*Fill the gaps first"
+        refuses(ValueError, words, call, holed, laplace, "same", nan_policy="omit")
+        refuses(ValueError, words, call, self.a, laplace, "same", weights=np.ones(4))
+        refuses(ValueError, "got 0; of 2 kernels 1 do", call, holed, np.ones((2, 1, 1)) * [[[1]], [[0]]],
+                axes=(1, 2), nan_policy="omit")  # fmt: skip
+        whole = call(self.a, laplace, "same", nan_policy="omit", mask=np.zeros(4, bool))
+        np.testing.assert_array_equal(whole, call(self.a, laplace, "same"))
+
+    def test_means_of_integers_are_no_integers(self):
+        words = "dtype must be floating or complex where a mask, weights or a masked array .*, got int64"
+        refuses(TypeError, words, signal.convolve, [1, 2], [1, 1], mask=[True, False], dtype=np.int64)
+
+    def test_out(self):
+        call, mask = signal.convolve, np.zeros(4, bool)
+        refuses(TypeError, "out must have the dtype of the result, float64; got int64", call,
+                [1, 2, 3, 4], [1], mask=mask, out=np.zeros(4, int))  # fmt: skip
+        refuses(ValueError, "out must have the shape", call, self.a, self.b, mask=mask, out=np.zeros((3, 4)))
 
 
 @pytest.mark.parametrize("dtype", ["i4", "?", "F", "U3"])

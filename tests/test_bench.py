@@ -313,6 +313,7 @@ TINY_GROUPS = {
     "small": Group("Short", "timed", (SMALL[0], SMALL[2])),
     "general": Group("Layers", "timed", (SMALL[7],)),
     "limit": Group("Limit", "limit", (Signal("a", (100_000,), (1001,), faster("measured", float64=1)),)),
+    "prepared": Group("Prepared", "prepared", (cases.Frames("a", (50_000,), (101,)),)),
     "first-call": Group(
         "Processes",
         "first-call",

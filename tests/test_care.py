@@ -127,7 +127,7 @@ def test_signs_follow_the_samples(method, dtype):
     assert (got >= 0).all() and (got[..., 3200:8800] < 1e-4).all()
     oracle.assert_close(p, got, x, w)
     x[..., 20_001] = -1e4
-    assert care.Care(layout, x, w).positive
+    assert care.Care(layout, x, care.Facts(p, w)).positive
     got = run(p, x, w, None, request)
     oracle.assert_close(p, got, x, w)
     assert (got[..., 19_900:20_100] < 0).sum() > 150

@@ -201,6 +201,20 @@ def test_smooth_keeps_the_level_at_the_edges(run: Run, shape: tuple[int, ...]) -
     np.testing.assert_allclose(np.load("out.npy"), 5.0, rtol=1e-12)
 
 
+def test_smooth_has_no_mean_where_no_weight_lies_inside(run: Run) -> None:
+    """And says so with NaN, not with a warning."""
+    np.save("in.npy", np.arange(6.0))
+    np.save("kernel.npy", np.array([1.0, 0.0, 0.0, 0.0, 0.0]))
+    assert "Warning" not in done(run("smooth", "in.npy", "-o", "out.npy", "-k", "kernel.npy")).output
+    np.testing.assert_array_equal(np.load("out.npy"), [2, 3, 4, 5, np.nan, np.nan])
+
+
+def test_a_gaussian_far_narrower_than_a_sample_changes_nothing(run: Run) -> None:
+    np.save("in.npy", np.arange(6.0))
+    done(run("convolve", "in.npy", "gauss:1e-300", "-o", "out.npy"))
+    np.testing.assert_array_equal(np.load("out.npy"), np.arange(6.0))
+
+
 def test_denoise_finds_the_noise_and_reduces_it(run: Run) -> None:
     clean = photograph().astype(np.float64)
     noisy = clean + RNG.normal(0, 15, clean.shape)
@@ -273,6 +287,10 @@ def folder(run: Run, tmp_path: Path) -> Path:
     np.save("complex.npy", np.ones(9) * 1j)
     np.save("negative.npy", -np.ones(3))
     np.save("zero_sum.npy", np.array([1.0, -1.0]))
+    np.save("gap.npy", np.array([1.0, np.nan, 2.0]))
+    np.save("one_sided_plane.npy", np.outer([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]))
+    with open("archive.npy", "wb") as archive:
+        np.savez(archive, np.ones(3))
     Image.fromarray(photograph()[:40, :40]).save("photo.png")
     soundfile.write("tone.wav", np.zeros(100), 8000, subtype="PCM_16")
     for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif"):
@@ -293,6 +311,8 @@ def folder(run: Run, tmp_path: Path) -> Path:
         ("convolve line.npy box:3 -o sub.npy", "sub.npy: is a folder"),
         ("convolve line.npy box:3 -o here.npy", "here.npy: exists already; --force replaces it"),
         ("convolve broken.npy box:3 -o out.npy", "broken.npy: not a readable .npy file"),
+        ("convolve archive.npy box:3 -o out.npy", "archive.npy: not a readable .npy file (the magic string"),
+        ("convolve sub.npy box:3 -o out.npy", "sub.npy: is a folder"),
         ("convolve broken.png box:3 -o out.png", "broken.png: not a readable .png file"),
         ("convolve broken.wav box:3 -o out.wav", "broken.wav: not a readable .wav file"),
         ("convolve broken.tif box:3 -o out.tif", "broken.tif: not a readable .tif file"),
@@ -311,6 +331,9 @@ def folder(run: Run, tmp_path: Path) -> Path:
             "convolve line.npy gauss:sigma=-1 -o out.npy",
             "positive, finite sigma and truncate, got -1 and 4",
         ),
+        ("convolve line.npy gauss:1,sigma=2 -o out.npy", "got 'sigma' again"),
+        ("convolve line.npy gauss:1e300 -o out.npy", "'gauss:1e300': it has more taps than memory holds"),
+        ("convolve line.npy box:99999999999999999999 -o out.npy", "it has more taps than memory holds"),
         ("convolve line.npy gauss:nan -o out.npy", "gauss needs positive, finite sigma"),
         ("convolve line.npy hann:2 -o out.npy", "hann needs 1 tap, or at least 3"),
         ("convolve line.npy nowhere.npy -o out.npy", "nowhere.npy: no such file"),
@@ -340,11 +363,18 @@ def folder(run: Run, tmp_path: Path) -> Path:
         ("convolve plane.npy box:3 -o out.jpg", "out.jpg: a JPEG picture takes uint8 with 1, 3 channels"),
         ("convolve line.npy box:3 -o out.tif", "a picture has at least two axes, the result has shape (20,)"),
         ("convolve tone.wav complex.npy -o out.wav", "the result is complex; write a .npy file"),
+        ("convolve tone.wav gap.npy -o out.wav", "NaN or infinite somewhere, the samples are PCM_16"),
+        (
+            "smooth photo.png -k one_sided_plane.npy -o out.png",
+            "NaN or infinite somewhere, the samples are uint8",
+        ),
         ("convolve photo.png tone.wav -o out.png", "got a kernel of 100"),
         ("smooth line.npy -k negative.npy -o out.npy", "smoothing needs a kernel without negative weights"),
         ("denoise complex.npy -o out.npy", "denoise needs real samples, got complex ones"),
+        ("denoise gap.npy -o out.npy", "noise is estimated from finite samples, got NaN or infinity"),
         ("denoise line.npy -o out.npy --sigma 0", "Invalid value for '--sigma'"),
         ("explain 100 10x10", "got a kernel of 10 x 10"),
+        ("explain 99999999999x99999999999 3x3", "an array of that shape is larger than any memory"),
         ("explain 100 10 --dtype nonsense", "--dtype: expected a name like float32, got 'nonsense'"),
         ("fly", "No such command 'fly'"),
         ("smooth --fly", "No such option"),

@@ -138,6 +138,50 @@ def test_tiles(engine: Engine, shape: tuple[int, ...], axes: tuple[int, ...], dt
     check(engine, spec_of(shape, axes, dtype), numpy_transform)
 
 
+PARTS = [
+    ((6, 8), (0, 1), (4, 5)),
+    ((9,), (0,), (3,)),
+    ((3, 8, 6), (1, 2), (1, 6)),
+    ((2, 6, 5, 8), (1, 2, 3), (2, 5, 1)),
+    ((4, 6, 5), (0, 1), (2, 3)),  # batch behind
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("shape", "axes", "part"), PARTS)
+def test_a_forward_transform_reads_the_filled_part(
+    engine: Engine, shape: tuple[int, ...], axes: tuple[int, ...], part: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    if not engine.supports(dtype):
+        pytest.skip(f"{engine.name} has no {dtype}")
+    spec = FFTSpec(shape, axes, dtype, filled=part)
+    whole = np.zeros(shape, dtype)
+    whole[spec.part(part)] = samples(spec)[spec.part(part)]
+    expected = defined_transform(spec, whole)
+    with engine.borrow(spec) as plan:
+        for _ in range(2):
+            # what lies beyond counts for zeros, also when the scratch was used before
+            plan.signal[...] = np.nan
+            plan.spectrum[...] = np.nan
+            plan.signal[spec.part(part)] = whole[spec.part(part)]
+            assert_close(plan.forward(), expected, dtype, expected.dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("shape", "axes", "part"), PARTS)
+def test_a_backward_transform_gives_the_kept_part(
+    engine: Engine, shape: tuple[int, ...], axes: tuple[int, ...], part: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    if not engine.supports(dtype):
+        pytest.skip(f"{engine.name} has no {dtype}")
+    spec = FFTSpec(shape, axes, dtype, kept=part)
+    x = samples(spec)
+    with engine.borrow(spec) as plan:
+        y = plan.backward(defined_transform(spec, x).astype(spec.spectrum_dtype))
+        expected = x.astype(np.clongdouble) * np.prod(spec.transform_shape)
+        assert_close(y[spec.part(part)], expected[spec.part(part)], dtype)
+
+
 def unaligned(x: np.ndarray) -> np.ndarray:
     raw = np.empty(x.nbytes + 1, np.uint8)[1:]
     copy = raw.view(x.dtype).reshape(x.shape) if x.ndim == 1 else np.ndarray(x.shape, x.dtype, raw.data)
@@ -283,6 +327,12 @@ def test_bad_spec_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         spec_of(shape, axes, dtype)
+
+
+@pytest.mark.parametrize("part", [(3,), (3, 9), (2, 3, 4)])
+def test_parts_fit_the_transform(part: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"at most \(4, 8\); got"):
+        FFTSpec((4, 8), (0, 1), np.dtype("f8"), kept=part)
 
 
 def test_get_engine_follows_the_options() -> None:

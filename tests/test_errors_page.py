@@ -32,14 +32,20 @@ def test_the_page_shows_what_is_raised():
 
 
 def test_there_are_enough():
-    assert len(rows()) >= 120 and len(CALLS) == 6
+    assert len(rows()) >= 120 and len(CALLS) == 7
     assert len({row.message for row in rows()}) > 100
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.call[:60])
 def test_every_message_is_one_of_ours(row):
     """No exception of an interior, no bare word; what the caller gave can be read in it or is what is named."""
-    assert row.kind.split(",")[0] in ("ValueError", "TypeError", "MemoryError", "exit code 2")
+    assert row.kind.split(",")[0] in (
+        "ValueError",
+        "TypeError",
+        "MemoryError",
+        "OverflowError",
+        "exit code 2",
+    )
     assert len(row.message) > 15 and "\n" not in row.message
     for foreign in ("object cannot be", "not understood", "NoneType", "broadcast together", "Traceback"):
         assert foreign not in row.message

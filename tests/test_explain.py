@@ -40,6 +40,18 @@ def test_tuples_of_other_things_are_data():
     assert explain((1.0, 2.0, 3.0), (1.0, 1.0)).problem.output_size == (4,)
 
 
+def test_half_precision_is_planned_as_it_is_computed():
+    plan = explain(np.ones(5000, "f2"), np.ones(301, "f2"), "same")
+    assert plan.problem.dtype == np.float32
+    assert plan.chosen == explain((5000,), (301,), "same", dtype="f2").chosen
+
+
+def test_the_plan_is_the_one_that_runs():
+    """Of a kernel longer than the signal, taps that only ever meet zeros take no part."""
+    for arrays in (((10,), (1001,)), (np.ones(10, int), np.ones(1001, int))):
+        assert explain(*arrays, "same").problem.input_size == (19,)
+
+
 def test_values_decide_for_integers():
     """Small integers are transformed as they are, large ones in limbs, which costs more."""
     small, large = np.ones(50_000, int), np.full(50_000, 2**40)

@@ -520,6 +520,17 @@ BROKEN = {
         lambda: general(method="winograd"),
     ),
     "no workers": (ValueError, "workers", lambda: general(workers=0)),
+    "groups of no integer": (
+        TypeError,
+        "feature_group_count must be an integer, got 1.0",
+        lambda: general(feature_group_count=1.0),
+    ),
+    "stride beyond any array": (ValueError, "less than 2\\*\\*63", lambda: general(s=(2**70,))),
+    "masked input": (
+        ValueError,
+        "lhs must have no masked elements, got 48",
+        lambda: general(x=np.ma.masked_greater(X, 0)),
+    ),
     "method that cannot answer": (
         ValueError,
         "float dtype",
@@ -612,6 +623,11 @@ BROKEN = {
         lambda: lax.conv_transpose(X, np.ones((3, 5, 2), np.float32), (2,), "SAME"),
     ),
     "pads of no word": (TypeError, "VALID, SAME", lambda: lax.padtype_to_pads((5,), (3,), (1,), None)),  # type: ignore[arg-type]
+    "pads with stride 0": (
+        ValueError,
+        "must be positive",
+        lambda: lax.padtype_to_pads((5,), (3,), (0,), "SAME"),
+    ),
     "pads of unequal lengths": (
         ValueError,
         "one length",

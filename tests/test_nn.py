@@ -337,6 +337,13 @@ BROKEN = {
     "upper case": (ValueError, "'same', 'valid'", lambda: conv(padding="SAME")),
     "unknown padding": (ValueError, "'same', 'valid'", lambda: conv(padding="full")),
     "unknown mode": (ValueError, "zeros, reflect, replicate, circular", lambda: conv(padding_mode="edge")),
+    "mode of no word": (
+        ValueError,
+        "zeros, reflect, replicate, circular",
+        lambda: conv(padding_mode=["zeros"]),
+    ),
+    "groups of no integer": (TypeError, "groups must be an integer, got 1.0", lambda: conv(groups=1.0)),
+    "masked input": (ValueError, "no masked elements, got 48", lambda: conv(x=np.ma.masked_greater(X, 0))),
     "reflection too long": (ValueError, "at most 5, got 6", lambda: conv(padding=6, padding_mode="reflect")),
     "circle too long": (ValueError, "at most 6, got 7", lambda: conv(padding=7, padding_mode="circular")),
     "cropped to nothing": (ValueError, "leave samples", lambda: conv(padding=-3, padding_mode="reflect")),

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONVOLVER = (ROOT / "docs" / "convolver.md").read_text(encoding="utf-8")
 CONVENTIONS = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
 EXAMPLE = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 EXAMPLES = EXAMPLE.findall(README)
@@ -20,7 +21,7 @@ def test_there_are_five_examples_and_two_commands() -> None:
     assert len(re.findall(r"^\$ ", README, re.MULTILINE)) == 2
 
 
-@pytest.mark.parametrize(("code", "printed"), EXAMPLES)
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES + EXAMPLE.findall(CONVOLVER))
 def test_example(code: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "example.py").write_text(code)
     runpy.run_path(str(tmp_path / "example.py"))
@@ -28,13 +29,14 @@ def test_example(code: str, printed: str, tmp_path: Path, capsys: pytest.Capture
     assert out == printed if printed else "chosen: " in out
 
 
-def test_conventions_examples(tmp_path: Path) -> None:
-    (code,) = [code for code, _ in EXAMPLE.findall(CONVENTIONS)]
+@pytest.mark.parametrize("page", ["conventions.md", "missing.md"])
+def test_examples_of_the_pages(page: str, tmp_path: Path) -> None:
+    (code,) = [code for code, _ in EXAMPLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))]
     (tmp_path / "example.py").write_text(code)
     runpy.run_path(str(tmp_path / "example.py"))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/README.md", "docs/conventions.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/README.md", "docs/conventions.md", "docs/convolver.md"])
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))

@@ -381,6 +381,22 @@ class TestChooseConvMethod:
     def test_what_no_transform_may_answer_goes_direct(self, a):
         assert signal.choose_conv_method(a, a) == "direct"
 
+    def test_half_precision(self):
+        """It is computed in float32, so a transform may answer."""
+        assert signal.choose_conv_method(np.ones(50_000, "f2"), np.ones(20_000, "f2")) == "fft"
+
+    @pytest.mark.parametrize("measure", [False, True])
+    def test_what_convolve_refuses_is_refused(self, measure):
+        for a, b, mode, words in [
+            (np.ones(9), np.ones(5), "sme", "acceptable mode flags"),
+            (np.float64(9), np.float64(5), "sme", "acceptable mode flags"),
+            (np.ones(9, bool), np.ones(5, bool), "sme", "acceptable mode flags"),
+            (np.ones(0), np.ones(5), "same", "in1 cannot be empty"),
+            (np.ones((9, 9)), np.ones(5), "same", "same dimensionality"),
+        ]:
+            with pytest.raises(ValueError, match=words):
+                signal.choose_conv_method(a, b, mode, measure)
+
     def test_measuring_times_integers_in_limbs_too(self):
         a = np.full(3000, 2**40)
         method, times = signal.choose_conv_method(a, a, measure=True)

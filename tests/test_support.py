@@ -86,6 +86,23 @@ def test_a_nan_elsewhere_changes_nothing(method):
     assert (finite >= 0).all() and (finite > 0).sum() == 319
 
 
+@pytest.mark.parametrize("method", SPECTRAL)
+@pytest.mark.parametrize(
+    "dtype, value, count", [("i1", 16, 256), ("u1", 16, 256), ("i2", 256, 256), ("i1", 1, 128)]
+)
+def test_integers_whose_squares_wrap(method, dtype, value, count):
+    """Their sum of squares, in their own type, is 0 or -128."""
+    p = problem((4000,), (256,), "same").with_(w_dtype=np.dtype(dtype))
+    x, w = np.random.default_rng(0).standard_normal(p.x_shape), np.zeros(p.w_shape, dtype)
+    x[..., 1000:3000] = 0
+    w[..., :count] = value
+    got = run(p, x, w, None, Request(method=method))
+    assert not got[~seen(p, x)].any() and (~seen(p, x)).sum() == 1745
+    p, x = p.with_(x_dtype=np.dtype(dtype)), np.where(x == 0, 0, value).astype(dtype)
+    x[..., count:] = 0
+    oracle.assert_close(p, run(p, x, w, None, Request(method=method)), x, w)
+
+
 def test_negative_results_stay_negative():
     p = problem((3000,), (200,), "same")
     x, w = np.abs(arrays(p)[0]), np.abs(arrays(p)[1])

@@ -26,7 +26,9 @@ def bare_executes(plan: ConvPlan) -> Callable[[], None]:
     layout = TileLayout(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
     sides = (plan.problem.in_channels, plan.problem.out_channels)
-    into, back = (FFTSpec(layout.signal_shape(c), layout.fft_axes, layout.dtype) for c in sides)
+    into, back = (
+        FFTSpec(layout.signal_shape(c), layout.fft_axes, layout.dtype, kept=layout.kept) for c in sides
+    )
     jobs = range(sum(1 for _ in jobs_of(layout)))
 
     def work(_: int) -> None:

@@ -355,6 +355,22 @@ def _limit(case: Signal) -> Signal:
     return Signal(case.name, case.x, case.w, NEAR_LIMIT, axes=case.axes)
 
 
+# the issue asks for at most 1.1 times the executes with one pass over the data, and 1.5 times those of a short signal
+NEAR_EXECUTES = faster("executes + copy", float64=1 / 1.1, float32=1 / 1.1)
+NEAR_ONE_EXECUTE = faster("executes", float64=1 / 1.5, float32=1 / 1.5)
+
+
+@dataclass(frozen=True)
+class Frames(Signal):
+    """A `Convolver` in ``same`` mode, prepared, on arrays of one shape."""
+
+    def convolver(self, w: np.ndarray) -> fftconv.Convolver:
+        return fftconv.Convolver(w, axes=self.axes)
+
+    def ours(self, x: np.ndarray, w: np.ndarray) -> Callable[[], np.ndarray]:
+        return partial(self.convolver(w), x)
+
+
 GROUPS: dict[str, Group] = {
     "1d": Group("One long signal", "timed", LINES),
     "2d": Group("Pictures", "timed", PICTURES),
@@ -367,6 +383,17 @@ GROUPS: dict[str, Group] = {
         "Against the bare transforms",
         "limit",
         tuple(map(_limit, (THOUSAND, TEN_THOUSAND, PICTURE, LARGE_PICTURE, VOLUME))),
+    ),
+    "prepared": Group(
+        "A kernel prepared once",
+        "prepared",
+        (
+            Frames("4096 x 64", (4096,), (64,), NEAR_ONE_EXECUTE),
+            Frames("64^2 x 9^2", (64, 64), (9, 9)),
+            Frames("10^6 x 1001", (10**6,), (1001,)),
+            Frames("1024^2 x 31^2", (1024, 1024), (31, 31), NEAR_EXECUTES),
+            Frames("512^2 x 257^2", (512, 512), (257, 257)),
+        ),
     ),
     "memory": Group(
         "Scratch memory",

@@ -27,6 +27,8 @@ PACKAGES = (
     "opencv-python",
     "astropy",
 )
+# Kinds of groups in which the other side does less than the whole work.
+BARE = ("limit", "prepared")
 Table = tuple[list[str], list[list[str]]]
 
 
@@ -64,7 +66,8 @@ def table(rows: Sequence[Row]) -> Table:
 
 
 def _timed_table(rows: Sequence[TimedRow]) -> Table:
-    names = list(dict.fromkeys(p.peer for name in PEERS for row in rows for p in row.peers if p.peer == name))
+    met = dict.fromkeys(p.peer for row in rows for p in row.peers)
+    names = [name for name in PEERS if name in met] + [name for name in met if name not in PEERS]
     processes = _kind(rows[0]) == "first-call"
     extra = [] if processes else ["difference", "plan"]
     heads = ["case", "dtype", "fftconv", *names, "target", *extra]
@@ -151,7 +154,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     losses = [
         f"{row.case} {row.dtype} ({by})"
         for row in rows
-        if isinstance(row, TimedRow) and _kind(row) != "limit" and (by := _lost_to(row))
+        if isinstance(row, TimedRow) and _kind(row) not in BARE and (by := _lost_to(row))
     ]
     if losses:
         said.append(f"Slower than a peer: {'; '.join(losses)}.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fftconv.bench.bare import bare_executes
-from fftconv.bench.cases import DTYPES, GROUPS, Case, Memory, Script, Signal
+from fftconv.bench.cases import DTYPES, GROUPS, Case, Frames, Memory, Script, Signal
 from fftconv.bench.memory import in_a_process
 from fftconv.bench.peers import PEERS, Call, free_memory, installed
 from fftconv.bench.rows import MemoryRow, PeerTime, Row, TimedRow
@@ -212,6 +212,27 @@ def limit(group: str, case: Signal, dtype: str, options: Options) -> TimedRow:
     return replace(row, plan=plan_line(plan), peers=tuple(peers))
 
 
+def prepared(group: str, case: Frames, dtype: str, options: Options) -> TimedRow:
+    """A prepared kernel against the plain call, and against the bare transforms of its own plan."""
+    x, w = case.arrays(dtype)
+    ours, out = case.convolver(w), np.empty_like(x)
+    ours(x)
+    plan = ours.plan
+    calls: dict[str, Callable[[], Any]] = {"convolve": Signal.ours(case, x, w)}
+    if plan.chosen.tiling is not None:
+        bare = bare_executes(plan)
+
+        def with_copy() -> None:
+            bare()
+            np.copyto(out, x)
+
+        calls |= {"executes": bare, "executes + copy": with_copy}
+    timing, timings = alternate(partial(ours, x), calls, options.budget)
+    peers = [PeerTime(name, plan.engine, *_pair(t), threads=plan.workers) for name, t in timings.items()]
+    row = _row(group, case, dtype, (timing, options.workers))
+    return replace(row, plan=plan_line(plan), peers=tuple(peers))
+
+
 def memory(group: str, wanted: Memory, dtype: str, options: Options) -> MemoryRow:
     """Scratch as the plan predicts it, against the peak resident memory of a process."""
     plan = wanted.case.plan(dtype)
@@ -231,5 +252,6 @@ KINDS: dict[str, Callable[..., Row]] = {
     "timed": timed,
     "first-call": first_call,
     "limit": limit,
+    "prepared": prepared,
     "memory": memory,
 }

@@ -31,7 +31,7 @@ def parse_axes(text: str | None, recording: Recording) -> tuple[int, ...]:
 
 def read_kernel(text: str, recording: Recording, along: tuple[int, ...]) -> np.ndarray:
     """The kernel named or stored as `text`, with one axis per entry of `along`."""
-    path = Path(text)
+    path = Path(text or "-")
     if path.suffix.lower() in FORMATS or path.exists():
         weights = files.read(path).data
         check_kernel_axes(weights, recording, along)
@@ -65,7 +65,10 @@ def shaped(text: str, dtype: str) -> Recording | None:
         zero = np.zeros((), dtype)
     except TypeError:
         raise click.UsageError(f"--dtype: expected a name like float32, got {dtype!r}") from None
-    data = np.broadcast_to(zero, tuple(map(int, parts)))
+    try:
+        data = np.broadcast_to(zero, tuple(map(int, parts)))
+    except ValueError:
+        raise click.UsageError(f"{text}: an array of that shape is larger than any memory") from None
     return Recording(data, tuple(range(data.ndim)), data.dtype)
 
 

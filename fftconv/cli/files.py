@@ -19,7 +19,7 @@ def read(path: Path) -> Recording:
     """Read any of the known formats."""
     known = _format_of(path)
     if not path.is_file():
-        raise click.UsageError(f"{path}: no such file")
+        raise click.UsageError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
     try:
         recording = known.read(path)
     except click.UsageError:

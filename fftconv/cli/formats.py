@@ -42,8 +42,16 @@ def as_stored(values: np.ndarray, stored: np.dtype) -> np.ndarray:
         raise click.UsageError(f"the result is complex, the samples are {stored}; write a .npy file")
     if stored.kind not in "ui":
         return values.astype(stored, copy=False)
+    _check_finite(values, str(stored))
     limits = np.iinfo(stored)
     return np.asarray(np.clip(np.rint(values), limits.min, limits.max), stored)
+
+
+def _check_finite(values: np.ndarray, stored: str) -> None:
+    if not np.isfinite(values).all():
+        raise click.UsageError(
+            f"the result is NaN or infinite somewhere, the samples are {stored}; write a .npy file"
+        )
 
 
 def _package(name: str, what: str) -> ModuleType:
@@ -58,7 +66,8 @@ def _package(name: str, what: str) -> ModuleType:
 
 
 def _read_npy(path: Path) -> Recording:
-    data = np.load(path, allow_pickle=False)
+    with open(path, "rb") as file:  # numpy.load would also take archives and offer to unpickle
+        data = np.lib.format.read_array(file, allow_pickle=False)
     return Recording(data, tuple(range(data.ndim)), data.dtype)
 
 
@@ -93,6 +102,7 @@ def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording)
         raise click.UsageError("the result is complex; write a .npy file")
     bits = _PCM_BITS.get(like.about["subtype"], 0)
     if bits:
+        _check_finite(values, like.about["subtype"])
         top = 2.0 ** (bits - 1)
         steps = np.clip(np.rint(values.astype(np.float64) * top), -top, top - 1).astype(np.int32)
         values = steps << (32 - bits)

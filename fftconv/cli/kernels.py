@@ -24,7 +24,8 @@ def gauss(sigma: float, truncate: float = 4.0) -> np.ndarray:
             f"gauss needs positive, finite sigma and truncate, got {sigma:g} and {truncate:g}"
         )
     radius = max(1, round(truncate * sigma))
-    return np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    with np.errstate(over="ignore"):  # of a width far below one sample
+        return np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
 
 
 def box(n: int) -> np.ndarray:
@@ -59,7 +60,11 @@ def taps(text: str) -> np.ndarray:
     if name not in SHAPES:
         raise click.UsageError(f"no kernel {text!r}: neither a file nor one of {USAGE}")
     shape = SHAPES[name]
-    weights = shape(**_arguments(text, shape, [part for part in rest.split(",") if part]))
+    given = _arguments(text, shape, [part for part in rest.split(",") if part])
+    try:
+        weights = shape(**given)
+    except (MemoryError, ValueError, OverflowError):
+        raise click.UsageError(f"kernel {text!r}: it has more taps than memory holds") from None
     return np.asarray(weights / weights.sum())
 
 
@@ -80,8 +85,11 @@ def _arguments(text: str, shape: Taps, parts: list[str]) -> dict[str, float]:
         key, equals, value = part.partition("=")
         if not equals:
             key, value = list(wanted)[position], part
-        if key not in wanted:
-            raise click.UsageError(f"kernel {text!r}: {shape.__name__} takes {_listed(wanted)}, got {key!r}")
+        if key not in wanted or key in given:
+            more = "again" if key in given else ""
+            raise click.UsageError(
+                f"kernel {text!r}: {shape.__name__} takes {_listed(wanted)}, got {key!r} {more}".rstrip()
+            )
         given[key] = _number(text, value, whole=key == "n")
     missing = [k for k, p in wanted.items() if p.default is Parameter.empty and k not in given]
     if missing:

@@ -127,6 +127,10 @@ def denoise(
         if sigma is not None:
             kernel = smoothing.gaussian(sigma, len(along), data.dtype)
             return smoothing.smooth(data, kernel, along, workers)
+        if not np.isfinite(data).all():
+            raise click.UsageError(
+                "noise is estimated from finite samples, got NaN or infinity; --sigma needs none"
+            )
         result = smoothing.denoise(data, along, workers)
         click.echo(
             f"noise about {result.noise:.3g}, Gaussian of sigma {result.sigma:g}, "
@@ -202,8 +206,8 @@ def demo(folder: Path) -> None:
 def bench(groups: tuple[str, ...], **options: Any) -> None:
     """Measure fftconv against the libraries that are installed here.
 
-    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit or memory; default all of them. Both sides run in
-    turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
+    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit, prepared or memory; default all of them. Both sides
+    run in turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
     """
     from fftconv.bench.command import run
 

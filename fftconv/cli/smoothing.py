@@ -25,7 +25,9 @@ def smooth(
     placed = place(kernel, data.ndim, axes)
     inside = np.ones([data.shape[axis] for axis in axes], kernel.dtype)
     weight = place(fftconv.convolve(inside, kernel, "same", workers=workers), data.ndim, axes)
-    mean: np.ndarray = fftconv.convolve(data, placed, "same", axes=axes, workers=workers) / weight
+    total = fftconv.convolve(data, placed, "same", axes=axes, workers=workers)
+    with np.errstate(invalid="ignore"):  # NaN where no weight lies inside
+        mean: np.ndarray = total / weight
     return mean
 
 

@@ -16,6 +16,8 @@ from fftconv.core.problem import ConvProblem
 
 # Three transforms, each of at most 8 unit roundoffs per halving.
 CONSTANT = 3 * 8
+# Of float64.
+UNIT_ROUNDOFF = 2.0**-53
 
 
 def roundoff(p: ConvProblem) -> float:

@@ -34,8 +34,10 @@ PRODUCT_BYTES = 2**20
 WIDE = 1024
 # A transposed copy writes whole cache lines where it can.
 LINE = 64
-# Outputs of one input that a job yields: its forward transform is shared by them.
+# Outputs of one input that share a job, and with it a forward transform: all of them where that leaves enough jobs
+# to share among workers, else at least so many.
 OUTPUTS_OF_ONE = 8
+JOBS_ENOUGH = 8
 
 T = TypeVar("T")
 Range = tuple[int, int]
@@ -86,6 +88,21 @@ class Channels:
         return tuple(a for a in range(self.problem.ndim) if a not in self.layout.axes)
 
     @lazy
+    def lone(self) -> bool:
+        """Whether one execute of one tile computes everything, each channel by a kernel of its own."""
+        p, tiling = self.problem, self.layout.tiling
+        return (
+            self.layout.tile_count == tiling.blocks == 1
+            and not tiling.packed
+            and p.group_inputs == p.group_outputs == 1
+            and self.input_chunk == p.in_channels
+            and tiling.batch == p.batch
+            and p.dtype.kind in "fc"
+            and set(p.stride) == set(p.rhs_dilation) == set(p.lhs_dilation) == {1}
+            and all(p.pads[a] == (0, 0) for a in self.carried)
+        )
+
+    @lazy
     def bins(self) -> int:
         """Complex bins of one tile of one channel."""
         return prod(self.layout.spectrum_size[a] for a in self.layout.axes)
@@ -127,7 +144,10 @@ class Channels:
     @lazy
     def outputs_of_one(self) -> int:
         """Outputs of one input that a job yields."""
-        return even(self.problem.group_outputs, OUTPUTS_OF_ONE)
+        jobs = self.jobs * -(-self.problem.in_channels // self.input_chunk)
+        parts = -(-JOBS_ENOUGH // jobs)
+        outputs = self.problem.group_outputs
+        return even(outputs, max(OUTPUTS_OF_ONE, -(-outputs // parts)))
 
     @lazy
     def widened(self) -> bool:

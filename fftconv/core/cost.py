@@ -103,8 +103,26 @@ def interpolate(table: tuple[float, ...], position: float) -> float:
 
 
 def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BUILT_IN) -> float:
-    """One forward and one backward transform of a tile of `shape`, batch axes included."""
-    char, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
+    """One forward transform of a tile of `shape`, batch axes included; a whole backward one takes as long."""
+    return backward_seconds(shape, axes, dtype, (), host)
+
+
+def backward_seconds(
+    shape: Ints, axes: Ints, dtype: np.dtype, kept: Ints, host: HostProfile = BUILT_IN
+) -> float:
+    """One backward transform that keeps the first `kept` samples per axis: each axis leaves lines to the next ones."""
+    _, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
+    columns, rows = _per_point(shape, axes, dtype, host)
+    left, per_point = 1.0, 0.0
+    for i, column in enumerate(columns):
+        per_point += left * column
+        left *= kept[i] / shape[axes[i]] if kept else 1.0
+    return prod(shape) * (per_point + left * rows) * factor * 0.5e-9
+
+
+def _per_point(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> tuple[list[float], float]:
+    """Nanoseconds of a forward and a backward transform along every axis but the last, and along that one."""
+    char, _ = _LONG.get(dtype.char, (dtype.char, 1.0))
     *others, last = axes
     rows = interpolate(host.rows[char], log2(shape[last]) - 5)
     odd = shape[last] // (shape[last] & -shape[last])
@@ -116,11 +134,11 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BU
     tile = prod(shape[a] for a in axes) * inner * dtype.itemsize
     spill = interpolate(host.spill[char], log2(tile / 2**20)) if tile > 2**20 else 0.0
     odd_columns = host.odd_columns[min(len(others), 2) - 1] if others else 1.0
-    per_point = rows
+    columns = []
     for a in others:
         column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        per_point += spill * shape[a] / 256 + column * _odd_column(shape[a], odd_columns)
-    return prod(shape) * per_point * factor * 1e-9
+        columns.append(spill * shape[a] / 256 + column * _odd_column(shape[a], odd_columns))
+    return columns, rows
 
 
 def _odd_column(n: int, factor: float) -> float:

@@ -12,7 +12,7 @@ from math import prod
 
 from fftconv.core.channels import Channels
 from fftconv.core.config import Config
-from fftconv.core.cost import BUILT_IN, HostProfile, fft_seconds, shared_seconds
+from fftconv.core.cost import BUILT_IN, HostProfile, backward_seconds, fft_seconds, shared_seconds
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import TileLayout
 
@@ -56,6 +56,10 @@ class ChannelCost:
         """How many of `most` threads are worth waking."""
         return max(shared_seconds(*step, most, self.host)[1] for step in self.steps)
 
+    def kernel_seconds(self, workers: int) -> float:
+        """Of that, the kernel's transforms."""
+        return shared_seconds(*self._kernel, workers, self.host)[0]
+
     @lazy
     def channels(self) -> Channels:
         return Channels(self.layout)
@@ -68,12 +72,24 @@ class ChannelCost:
         return self._kernel, self._end("in"), self._products, self._end("out")
 
     @lazy
-    def _transform(self) -> float:
-        """One direction of one channel of a job, with its gather or scatter."""
+    def _moved(self) -> float:
+        """What the samples of one channel of a job take to gather, or to scatter."""
         layout = self.layout
-        shape = layout.signal_shape(1)
-        moved = prod(shape) * layout.dtype.itemsize * self.host.copy * (2 if layout.tiling.packed else 1)
-        return fft_seconds(shape, layout.fft_axes, layout.dtype, self.host) / 2 + moved * 1e-9
+        each = layout.dtype.itemsize * self.host.copy * (2 if layout.tiling.packed else 1)
+        return prod(layout.signal_shape(1)) * each * 1e-9
+
+    @lazy
+    def _forward(self) -> float:
+        """One channel of a job gathered and transformed."""
+        layout = self.layout
+        return self._moved + fft_seconds(layout.signal_shape(1), layout.fft_axes, layout.dtype, self.host)
+
+    @lazy
+    def _backward(self) -> float:
+        """One channel of a job transformed back and scattered."""
+        layout = self.layout
+        shape, axes = layout.signal_shape(1), layout.fft_axes
+        return self._moved + backward_seconds(shape, axes, layout.dtype, layout.kept, self.host)
 
     def _per_bin(self, table: dict[int, float]) -> float:
         return table.get(self.channels.bin_bytes, LONG_DOUBLE) * 1e-9
@@ -82,7 +98,7 @@ class ChannelCost:
     def _kernel(self) -> Step:
         c, tiling = self.channels, self.layout.tiling
         axes = tuple(1 + a for a in self.layout.axes)
-        each = fft_seconds((1, *tiling.nfft), axes, self.layout.dtype, self.host) / 2
+        each = fft_seconds((1, *tiling.nfft), axes, self.layout.dtype, self.host)
         each += c.bins * self._per_bin(READ if c.products else TURN) * (2 if c.widened else 1)
         return c.kernel_jobs, self.host.job, each * prod(c.kernel_chunk)
 
@@ -92,16 +108,15 @@ class ChannelCost:
         bins = c.slot * c.bins
         spectrum = {8: "F", 16: "D"}.get(c.bin_bytes, "G")
         multiply = bins * self.host.multiply[spectrum] * 1e-9
-        each = self._transform + c.outputs_of_one * (self._transform + multiply)
+        each = self._forward + c.outputs_of_one * (self._backward + multiply)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
-        # in the plane and beyond, most tiles touch an edge, where each block is gathered on its own
-        blocks = self.layout.tiling.blocks if len(self.layout.axes) > 1 else 1
-        return jobs, self.host.job * (c.outputs_of_one + blocks - 1), each * c.input_chunk
+        return jobs, self.host.job * c.outputs_of_one, each * c.input_chunk
 
     def _end(self, side: str) -> Step:
         p, c = self.layout.problem, self.channels
         total, chunk = (p.in_channels, c.input_chunk) if side == "in" else (p.out_channels, c.output_chunk)
-        each = self._transform + c.slot * c.bins * self._per_bin(TURN)
+        transform = self._forward if side == "in" else self._backward
+        each = transform + c.slot * c.bins * self._per_bin(TURN)
         return c.jobs * -(-total // chunk), self.host.job, each * chunk
 
     @lazy

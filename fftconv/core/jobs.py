@@ -1,7 +1,7 @@
 """The jobs of a spectral method: what one execute copies out of the input and into the output. Sizes only, no arrays.
 
-A thread that works out indices holds the interpreter's lock, and every other thread waits for it. So what a job copies is
-worked out once and kept with its layout: a call like one before does little but copy.
+A thread that works out indices holds the interpreter's lock, and every other thread waits for it. So what a job
+copies is worked out once and kept with its layout: a call like one before does little but copy.
 
 Blocks of an execute overlap in what they read. Those that see nothing but samples are read as one part of the view of
 all windows along their axis, (N, C, windows, \\*spatial); blocks at an edge one by one. Outputs are written alike.
@@ -177,6 +177,8 @@ def _writes(layout: TileLayout, tile: Tile) -> tuple[Move, ...]:
         used, jump = -(-(end - begin) // step), step
     for j in range(whole, used):
         first = begin + j * jump
+        if first >= end:
+            break  # a phase that ends before the others
         stored[a], dense[a] = _wanted(layout, a, first, end)
         moves.append(Move(False, (batch, EVERY, *stored), (rows, EVERY, j, *dense)))
     return tuple(moves)

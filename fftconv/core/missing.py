@@ -40,10 +40,10 @@ Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def watched(plan: ConvPlan, execute: Execute) -> Execute:
+def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) -> Execute:
     """`execute`, with a look at its result afterwards where values that are not finite could have spread.
 
-    Phases are problems of their own, each watched.
+    `kernel` is the w of all calls, where it stays the same. Phases are problems of their own, each watched.
     """
     p = plan.problem
     if p.dtype.kind not in "fc" or plan.chosen.by_phases or _keeps_in_place(plan):
@@ -53,7 +53,7 @@ def watched(plan: ConvPlan, execute: Execute) -> Execute:
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
     signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
-    restore = restorer(p, signs) if plan.chosen.tiling is not None else None
+    restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None else None
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)

@@ -46,6 +46,11 @@ class Request:
         For integer problems: bits of the largest magnitude of input and kernel, where `fft_exact` is False.
     max_memory : int
         Bytes of scratch the plan may use; 0 is no bound.
+    prepared : bool
+        Whether the kernel's transforms are done once for many calls, and cost this one nothing.
+    tiling : Tiling or None
+        The tile that `overlap_save` has to use: of a problem at least as long, with no pads along axes that it does
+        not cover.
     tolerance : Tolerance or None
         What the error may be. The planner knows no values; `core.certificate` puts them to its plans.
     inaccurate : tuple of str
@@ -57,6 +62,8 @@ class Request:
     fft_exact: bool | None = None
     max_memory: int = 0
     bits: tuple[int, int] = (0, 0)
+    prepared: bool = False
+    tiling: Tiling | None = None
     tolerance: Tolerance | None = None
     inaccurate: tuple[str, ...] = ()
 

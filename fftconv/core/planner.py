@@ -12,6 +12,7 @@ from math import prod
 
 from fftconv.core.accuracy import sum_error, transform_error
 from fftconv.core.cost import BUILT_IN
+from fftconv.core.cost_contract import ChannelCost
 from fftconv.core.cost_direct import fits, useful_workers
 from fftconv.core.cost_direct import scratch as direct_scratch
 from fftconv.core.cost_direct import seconds as direct_seconds
@@ -20,8 +21,8 @@ from fftconv.core.exactness import recovers, splits
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
-from fftconv.core.tile_choice import NOMINAL_WORKERS, Room, overlap_save, whole
-from fftconv.core.tiling import spectral_dtype
+from fftconv.core.tile_choice import NOMINAL_WORKERS, Room, overlap_save, weigh, whole
+from fftconv.core.tiling import TileLayout, spectral_dtype
 from fftconv.core.trim import trim
 from fftconv.core.workers import worker_limit
 
@@ -79,6 +80,8 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, 0.0)  # sums over nothing, or no sums
     whole = fits(method, p) if method in SUMS else all(b == 1 for b in p.lhs_dilation)
     found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
+    if request.prepared:
+        found = _without_kernel(found, p)
     if method in SPECTRAL and (p.dtype.kind == "b" or request.fft_exact is False):
         found = _by_limbs(found, p, request, workers)
     found = replace(found, error=_error(found, p))
@@ -133,7 +136,27 @@ def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
 def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
     engine = get_engine(spectral_dtype(p))
     default = DEFAULT_SCRATCH if p.group_inputs == 1 else CHANNEL_SCRATCH
-    return overlap_save(p, workers, engine.next_fast_len, Room(request.max_memory or default, engine.fresh))
+    room = Room(request.max_memory or default, engine.fresh)
+    if request.tiling is not None:
+        return weigh(p, request.tiling, workers, "overlap_save", room)
+    return overlap_save(p, workers, engine.next_fast_len, room)
+
+
+# Of the interpreter, for a job that is alone and whose every index is known beforehand.
+LONE_SECONDS = 4e-6
+
+
+def _without_kernel(found: Candidate, p: ConvProblem) -> Candidate:
+    """A candidate for whose calls the kernel is transformed already. Its tile, and so its bits, stay as they are."""
+    if found.tiling is None:
+        return found
+    cost = ChannelCost(TileLayout(p, found.tiling))
+    saved = BUILT_IN.job - LONE_SECONDS if cost.channels.lone else 0.0
+    return replace(
+        found,
+        seconds=found.seconds - cost.kernel_seconds(found.workers) - saved,
+        rank=found.rank - cost.kernel_seconds(NOMINAL_WORKERS) - saved,
+    )
 
 
 SPECTRAL = ("fft", "overlap_save")

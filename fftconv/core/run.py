@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy as np
 from fftconv.core.certificate import Miss, missed
 from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import peak_bits, rounding_recovers
-from fftconv.core.methods import Executor, executor
+from fftconv.core.kernel import Kernel
+from fftconv.core.methods import Executor, executor, prepared
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import SPECTRAL, plan_conv
@@ -32,23 +32,21 @@ def run(
     """
     if out is None:
         out = new_result(problem.out_shape, problem.dtype)
-    if out.size == 0:
-        return out
+    Runner(problem, request)(x, w, out)
+    return out
+
+
+def plan_of(
+    problem: ConvProblem, request: Request, operands: tuple[np.ndarray, np.ndarray] | None = None
+) -> ConvPlan:
+    """The plan by which `run` computes `problem`, which for integers may depend on the operands."""
     if problem.dtype == np.float16:
-        wide = problem.with_(dtype=np.dtype(np.float32))
-        with np.errstate(over="ignore"):
-            np.copyto(out, run(wide, x, w, None, request), casting="same_kind")
-        return out
+        problem = problem.with_(dtype=np.dtype(np.float32))
     trimmed = trim(problem)
     if trimmed is not None:
         problem = trimmed.problem
-        x, w = trimmed.views(x, w)
-    if x.size == 0 or w.size == 0:
-        out[...] = 0
-        return out
-    plan = plan_for(problem, x, w, request)
-    watched(plan, executor(plan))(plan, x, w, out)
-    return out
+        operands = None if operands is None else trimmed.views(*operands)
+    return plan_conv(problem, request) if operands is None else plan_for(problem, *operands, request)
 
 
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
@@ -60,11 +58,18 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
     plan = plan_conv(problem, request)
     if request.tolerance is not None and problem.dtype.kind in "fc":
         return _accurate(plan, x, w, request)
-    if problem.dtype.kind not in "iu" or plan.method not in SPECTRAL or request.fft_exact is not None:
+    if not _depends_on_values(plan, request):
         return plan
     if rounding_recovers(plan, x, w):
         return plan_conv(problem, replace(request, fft_exact=True))
     return plan_conv(problem, replace(request, fft_exact=False, bits=(peak_bits(x), peak_bits(w))))
+
+
+def _depends_on_values(plan: ConvPlan, request: Request) -> bool:
+    """Whether the values have to be looked at before `plan` may answer."""
+    if plan.problem.dtype.kind in "fc":
+        return request.tolerance is not None
+    return plan.problem.dtype.kind in "iu" and plan.method in SPECTRAL and request.fft_exact is None
 
 
 def _accurate(plan: ConvPlan, x: np.ndarray, w: np.ndarray, request: Request) -> ConvPlan:
@@ -89,22 +94,24 @@ def _accurate(plan: ConvPlan, x: np.ndarray, w: np.ndarray, request: Request) ->
 
 
 class Runner:
-    """`run` of one problem any number of times: trimmed and planned once, for as long as the options stay.
+    """One problem any number of times: trimmed and planned once, for as long as the options stay.
 
-    For short arrays, looking up a plan costs as much as the sums. Where values have a say, or the result is
-    computed in another dtype, every call goes through `run`.
+    For short arrays, looking up a plan costs as much as the sums. The plan of integers depends on their values and is
+    looked up in every call. Given a `kernel`, every call must be with its `w`; what methods make of it is made once.
     """
 
-    def __init__(self, problem: ConvProblem, request: Request = AUTO) -> None:
+    def __init__(self, problem: ConvProblem, request: Request = AUTO, kernel: Kernel | None = None) -> None:
         self.problem = problem
         self.request = request
-        by_values = problem.dtype.kind in "iu" or request.tolerance is not None
-        self._lasts = not by_values and problem.dtype != np.float16 and 0 not in problem.out_shape
+        self.kernel = kernel
         self._settled: _Settled | None = None
+        self._single: Runner | None = None
+        if problem.dtype == np.float16:
+            self._single = Runner(problem.with_(dtype=np.dtype(np.float32)), request, kernel)
 
     def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        if not self._lasts:
-            run(self.problem, x, w, out, self.request)
+        if self._single is not None:
+            self._round(self._single, (x, w), out)
             return
         config, workers = get_config(), worker_limit(self.request.workers)
         settled = self._settled
@@ -113,19 +120,51 @@ class Runner:
             settled = self._settled = self._settle(config, workers)
         if settled.trimmed is not None:
             x, w = settled.trimmed.views(x, w)
+        if settled.by_values:
+            settled = self._settled = self._resettle(
+                settled, plan_for(settled.plan.problem, x, w, self.request)
+            )
         settled.execute(settled.plan, x, w, out)
 
     def check(self) -> None:
         """Raise what planning would, before anything is allocated."""
-        trimmed = trim(self.problem)
-        plan_conv(self.problem if trimmed is None else trimmed.problem, self.request)
+        if self._single is not None:
+            self._single.check()
+            return
+        self._settled = self._settle(get_config(), worker_limit(self.request.workers))
+
+    @staticmethod
+    def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
+        """Half precision is single precision, rounded."""
+        wide = np.empty(out.shape, np.float32)
+        with np.errstate(over="ignore"):
+            single(*operands, wide)
+            np.copyto(out, wide, casting="same_kind")
 
     def _settle(self, config: Config, workers: int) -> _Settled:
         trimmed = trim(self.problem)
         problem = self.problem if trimmed is None else trimmed.problem
+        if not all((*problem.x_shape, *problem.w_shape, *problem.out_shape)):
+            # no method has anything to do, so none may refuse
+            return _Settled(config, workers, trimmed, False, plan_conv(problem, AUTO), _zeros)
         plan = plan_conv(problem, self.request)
-        empty = 0 in (prod(problem.x_shape), prod(problem.w_shape))
-        return _Settled(config, workers, trimmed, plan, _zeros if empty else watched(plan, executor(plan)))
+        by_values = _depends_on_values(plan, self.request)
+        return _Settled(config, workers, trimmed, by_values, plan, self._execution(plan, trimmed))
+
+    def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
+        """Settled on the plan that the values of this call lead to."""
+        if plan is settled.plan:
+            return settled
+        return settled._replace(plan=plan, execute=self._execution(plan, settled.trimmed))
+
+    def _execution(self, plan: ConvPlan, trimmed: Trimmed | None) -> Executor:
+        kernel = self.kernel
+        if kernel is None:
+            return watched(plan, executor(plan))
+        if trimmed is not None:
+            kernel = kernel.part(trimmed.taps)
+        with kernel.options():
+            return watched(plan, prepared(plan, kernel), kernel.w)
 
 
 class _Settled(NamedTuple):
@@ -134,6 +173,7 @@ class _Settled(NamedTuple):
     config: Config
     workers: int
     trimmed: Trimmed | None
+    by_values: bool
     plan: ConvPlan
     execute: Executor
 

@@ -26,6 +26,11 @@ class Spare:
         self.memory = memory[first : first + nbytes]
 
 
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of undefined content whose memory starts a cache line."""
+    return Spare(prod(shape) * dtype.itemsize).memory.view(dtype).reshape(shape)
+
+
 @contextmanager
 def spare(engine: Engine, shape: tuple[int, ...], dtype: np.dtype) -> Iterator[np.ndarray]:
     """An array of undefined content for the length of a ``with`` block.

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from math import inf, prod, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
 from fftconv.core.accuracy import transform_error
+from fftconv.core.exactness import peak
 from fftconv.core.problem import ConvProblem
 from fftconv.core.trim import trim
+
+FEW = 1024
 
 Box = tuple[tuple[int, int], ...]
 """Begin and end per axis; of a problem's outputs: of the batch, then of every spatial axis."""
@@ -98,29 +101,46 @@ def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, in
 # --- signs and zeros
 
 
-def restorer(p: ConvProblem, signs: bool = True) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    """What puts the output of a transform right: a function of x, w and out.
+def restorer(
+    p: ConvProblem, kernel: np.ndarray | None = None, signs: bool = True
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
+    """What puts the output of a transform right: a function of x, w and out; `kernel` is the w of all calls, if one is.
 
     It makes 0 what sees nothing but zeros, and non-negative what cannot be negative, unless `signs` are right already.
     """
     real, parts = signs and p.dtype.kind == "f", _sparse_samples(p)
+    if real and kernel is not None:
+        real = _least(kernel) >= 0
 
     def restore(x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         positive = real and _positive_at(x, w)
-        empty = not all(x[part].all() for part in parts)
+        empty = not all(_all_set(x[part]) for part in parts)
         if (positive or empty) and np.isfinite(w).all():
             _restore(p, (x, w), out, (positive and _least(w) >= 0 and _least(x) >= 0, empty))
 
     return restore
 
 
+def _all_set(a: np.ndarray) -> bool:
+    """Whether no element is zero; of few elements this is the faster question."""
+    return np.count_nonzero(a) == a.size if a.size <= FEW else bool(a.all())
+
+
 def _sparse_samples(p: ConvProblem) -> list[tuple[Any, ...]]:
     """Samples so dense that every window holds some of them, windows at the edges included."""
     every = (
-        (slice(None, None, k if d == 1 else 1), slice(-1, None))
-        for k, d in zip(p.kernel_size, p.rhs_dilation, strict=True)
+        _every(n, k if d == 1 else 1)
+        for n, k, d in zip(p.input_size, p.kernel_size, p.rhs_dilation, strict=True)
     )
     return list(product((...,), *every))
+
+
+def _every(n: int, k: int) -> tuple[slice, ...]:
+    """Of n samples the first, the last, and some of any k neighbours: in one slice where a step leads to the last."""
+    for step in range(k, k // 2, -1):
+        if (n - 1) % step == 0:
+            return (slice(None, None, step),)
+    return slice(None, None, k), slice(-1, None)
 
 
 def _restore(
@@ -152,9 +172,13 @@ def _least(a: np.ndarray) -> float:
 
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
     """Bound of the rounding error of any output, whatever the tiles."""
-    energy = prod(float(abs(np.vdot(a, a))) for a in (x, w))
-    bound = transform_error(p, None) * sqrt(energy)
+    bound = transform_error(p, None) * sqrt(_energy(x) * _energy(w))
     return bound if bound < inf else inf
+
+
+def _energy(a: np.ndarray) -> float:
+    """The sum of squares; of integers, which would wrap, a bound of it."""
+    return float(abs(np.vdot(a, a))) if a.dtype.kind in "fc" else a.size * peak(a) ** 2
 
 
 def _clear(p: ConvProblem, x: np.ndarray, out: np.ndarray, noise: float) -> None:

@@ -59,7 +59,7 @@ def whole(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candida
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
         nfft[a] = fast(whole_nfft(p, a))
-    return _weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", room)
+    return weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", room)
 
 
 def overlap_save(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
@@ -75,9 +75,9 @@ def overlap_save(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> 
         found = sorted(_tilings(p, product(*lengths), held), key=_rank(p))
         fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, room) <= room.limit), None)
         if fitting is not None:
-            return _weigh(p, fitting, workers, "overlap_save", room)
+            return weigh(p, fitting, workers, "overlap_save", room)
     least = min(found, key=lambda t: _scratch(p, t, 1, room))
-    return _weigh(p, least, workers, "overlap_save", room)
+    return weigh(p, least, workers, "overlap_save", room)
 
 
 Preference = Callable[[int, int], float]
@@ -174,7 +174,7 @@ def _scratch(p: ConvProblem, tiling: Tiling, workers: int, room: Room) -> int:
     return channel_scratch(TileLayout(p, tiling), workers, room.fresh)
 
 
-def _weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, room: Room) -> Candidate:
+def weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, room: Room) -> Candidate:
     """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits the room."""
     cost = ChannelCost(TileLayout(p, tiling))
     workers = cost.workers(most)

@@ -168,6 +168,13 @@ class TileLayout:
             size[self.run_axis] = size[self.run_axis] // 2 + 1
         return tuple(size)
 
+    @lazy
+    def kept(self) -> Ints:
+        """Dense outputs of a block per transformed axis; empty where leaving out the others saves nothing."""
+        t = self.tiling
+        dense = tuple(min(t.nfft[a], (t.step[a] - 1) * self.phased[a].stride + 1) for a in self.axes)
+        return dense if any(n < t.nfft[a] for n, a in zip(dense[:-1], self.axes, strict=False)) else ()
+
     def signal_shape(self, channels: int) -> Ints:
         return (self.tiling.batch, channels, self.tiling.blocks, *self.tile_size)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from math import prod
+from operator import le
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -45,6 +46,12 @@ class FFTSpec:
         Transformed axes, ascending and not negative. The last of them is halved when the signal is real.
     dtype : numpy.dtype
         Of the signal: float32, float64, longdouble, or their complex counterparts.
+    filled : tuple of int
+        Per transformed axis, how many leading samples a forward transform reads; it takes the others for zeros. Empty
+        for all. A small kernel in a large tile then costs a part of a whole transform.
+    kept : tuple of int
+        Per transformed axis, how many leading samples of a backward transform are wanted; the others are undefined.
+        Empty for all.
     key : tuple
         The same in plain tuples, which hash and compare faster than an object does.
 
@@ -57,6 +64,8 @@ class FFTSpec:
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     dtype: np.dtype[Any]
+    filled: tuple[int, ...] = ()
+    kept: tuple[int, ...] = ()
     key: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -72,8 +81,13 @@ class FFTSpec:
                 f"axes must be ascending, distinct and within 0..{len(self.shape) - 1}; "
                 f"got {self.axes} for shape {self.shape}"
             )
+        for part in (self.filled, self.kept):
+            if part and (len(part) != len(self.axes) or not all(map(le, part, self.transform_shape))):
+                raise ValueError(
+                    f"a part must have a length per transformed axis, at most {self.transform_shape}; got {part}"
+                )
         object.__setattr__(self, "dtype", dtype)
-        object.__setattr__(self, "key", (self.shape, self.axes, dtype.char))
+        object.__setattr__(self, "key", (self.shape, self.axes, dtype.char, self.filled, self.kept))
 
     @property
     def real(self) -> bool:
@@ -98,6 +112,13 @@ class FFTSpec:
         """Lengths along the transformed axes."""
         return tuple(self.shape[axis] for axis in self.axes)
 
+    def part(self, lengths: tuple[int, ...]) -> tuple[slice, ...]:
+        """The index of leading `lengths` along the first transformed axes, everything along the others."""
+        index = [slice(None)] * len(self.shape)
+        for axis, length in zip(self.axes, lengths, strict=False):
+            index[axis] = slice(0, length)
+        return tuple(index)
+
     @property
     def nbytes(self) -> int:
         """Bytes of scratch that a plan holds: signal and spectrum."""
@@ -115,7 +136,7 @@ class FFTPlan(ABC):
         Bytes of the scratch.
     signal : ndarray
         Scratch of ``spec.shape``, the same array for the life of the plan; the caller fills it before
-        `forward`. Its content is not changed by `forward`.
+        `forward`. Its content is not changed by `forward`, but for zeros beyond ``spec.filled``.
     spectrum : ndarray
         Input of `backward`, which may destroy it.
     """
@@ -141,6 +162,9 @@ class FFTPlan(ABC):
 
     def backward(self, X: Array | None = None) -> Array:
         """The inverse of `X`, or of what `spectrum` holds, without the factor 1/N; valid until the next call.
+
+        Where ``spec.kept`` asks for a part, the result holds that part at its beginning, and may be shorter than the
+        signal.
 
         Parameters
         ----------

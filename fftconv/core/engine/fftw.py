@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,15 @@ from .fast_lengths import fftw_fast_length
 from .fftw_planner import Execute, Task, planner, pyfftw
 from .scratch import allocate, padded_shape
 
+Stage = tuple[Array, Array, tuple[int, ...]]
+"""Source, target and axes of one call of FFTW's."""
+
 
 class FFTWPlan(FFTPlan):
     """A transform by FFTW. Each direction is planned when it is first asked for.
+
+    Where a part of the signal is enough, axes are transformed one after the other, so that each leaves out the lines
+    which hold nothing or which nobody wants; going forward the last axis comes first, going back it comes last.
 
     Attributes
     ----------
@@ -24,11 +32,11 @@ class FFTWPlan(FFTPlan):
         False once FFTW has refused a direction, which scipy.fft then serves on the same scratch.
     """
 
-    __slots__ = ("_backward_run", "_effort", "_forward_run", "_limit", "_whole", "native")
+    __slots__ = ("_backward_runs", "_effort", "_forward_runs", "_limit", "_whole", "native")
 
     def __init__(self, spec: FFTSpec, effort: str, limit: float) -> None:
-        self._forward_run: Execute | None = None
-        self._backward_run: Execute | None = None
+        self._forward_runs: tuple[Execute, ...] = ()
+        self._backward_runs: tuple[Execute, ...] = ()
         self.spec = spec
         self.signal, signal = allocate(spec.shape, spec.axes, spec.dtype)
         self.spectrum, self._whole = allocate(spec.spectrum_shape, spec.axes, spec.spectrum_dtype)
@@ -42,46 +50,88 @@ class FFTWPlan(FFTPlan):
         return self._whole
 
     def _forward(self) -> Array:
-        run = self._forward_run or self._plan_forward()
-        run()
+        for run in self._forward_runs or self._plan_forward():
+            run()
         return self.spectrum
 
     def _backward(self) -> Array:
-        run = self._backward_run or self._plan_backward()
-        run()
+        for run in self._backward_runs or self._plan_backward():
+            run()
         return self.signal
 
-    def _plan_forward(self) -> Execute:
+    def _plan_forward(self) -> tuple[Execute, ...]:
         spec, signal, spectrum = self.spec, self.signal, self.spectrum
-        task = Task(signal, spectrum, spec.axes, "FFTW_FORWARD", self._effort, self._limit)
-        self._forward_run = self._planned(task) or (
-            lambda: np.copyto(spectrum, fallback.transform(spec, signal))
-        )
-        return self._forward_run
+        stages, idle = _forward_stages(self)
+        planned = self._planned("FFTW_FORWARD", stages)
+        if planned is None:
+            self._forward_runs = (lambda: np.copyto(spectrum, fallback.transform(spec, signal)),)
+        else:
+            zeros = (partial(part.fill, 0) for part in idle)
+            self._forward_runs = tuple(run for pair in zip_longest(zeros, planned) for run in pair if run)
+        return self._forward_runs
 
-    def _plan_backward(self) -> Execute:
-        spec, signal, spectrum = self.spec, self.signal, self.spectrum
-        flags = ("FFTW_DESTROY_INPUT",)
-        task = Task(spectrum, signal, spec.axes, "FFTW_BACKWARD", self._effort, self._limit, flags)
-        self._backward_run = self._planned(task) or (
-            lambda: np.copyto(signal, fallback.inverse(spec, spectrum))
-        )
-        return self._backward_run
+    def _plan_backward(self) -> tuple[Execute, ...]:
+        planned = self._planned("FFTW_BACKWARD", _backward_stages(self), ("FFTW_DESTROY_INPUT",))
+        self._backward_runs = planned or (self._inverse_elsewhere,)
+        return self._backward_runs
 
-    def _planned(self, task: Task) -> Execute | None:
+    def _inverse_elsewhere(self) -> None:
+        found = fallback.inverse(self.spec, self.spectrum)
+        np.copyto(self.signal[tuple(map(slice, found.shape))], found)
+
+    def _planned(
+        self, direction: str, stages: list[Stage], flags: tuple[str, ...] = ()
+    ) -> tuple[Execute, ...] | None:
         # The caller has filled the source already; measuring would overwrite it.
-        kept = None if task.effort == "estimate" else task.source.copy()
+        source = stages[0][0] if direction == "FFTW_BACKWARD" else self.signal
+        filled = None if self._effort == "estimate" else source.copy()
         try:
-            return planner.plan(task)
+            return tuple(
+                planner.plan(Task(*stage, direction, self._effort, self._limit, flags)) for stage in stages
+            )
         except RuntimeError:
             self.native = False
             return None
         finally:
-            if kept is not None:
-                task.source[...] = kept
+            if filled is not None:
+                source[...] = filled
 
     def __del__(self) -> None:
-        planner.retire(self._forward_run, self._backward_run)
+        planner.retire(*self._forward_runs, *self._backward_runs)
+
+
+def _forward_stages(plan: FFTWPlan) -> tuple[list[Stage], list[Array]]:
+    """Calls that transform the signal, and what has to be zeroed before each of them."""
+    spec, signal, spectrum = plan.spec, plan.signal, plan.spectrum
+    if not spec.filled:
+        return [(signal, spectrum, spec.axes)], []
+    *others, last = spec.axes
+    lines = spec.part(spec.filled[:-1])
+    stages: list[Stage] = [(signal[lines], spectrum[lines], (last,))]
+    idle = [signal[lines][_beyond(last, spec.filled[-1])]]
+    for i, axis in reversed(list(enumerate(others))):
+        part = spectrum[spec.part(spec.filled[:i])]
+        stages.append((part, part, (axis,)))
+        idle.append(part[_beyond(axis, spec.filled[i])])
+    return stages, idle
+
+
+def _backward_stages(plan: FFTWPlan) -> list[Stage]:
+    """Calls that lead back from the spectrum to what is kept of the signal."""
+    spec, signal, spectrum = plan.spec, plan.signal, plan.spectrum
+    if not spec.kept:
+        return [(spectrum, signal, spec.axes)]
+    stages: list[Stage] = []
+    for i, axis in enumerate(spec.axes[:-1]):
+        part = spectrum[spec.part(spec.kept[:i])]
+        stages.append((part, part, (axis,)))
+    lines = spec.part(spec.kept[:-1])
+    stages.append((spectrum[lines], signal[lines], spec.axes[-1:]))
+    return stages
+
+
+def _beyond(axis: int, length: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, slice(length, None))
 
 
 class FFTWEngine(Engine):

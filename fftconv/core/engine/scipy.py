@@ -11,26 +11,41 @@ from numpy.typing import DTypeLike
 from .base import SPECTRUM_DTYPES, Array, Engine, FFTPlan, FFTSpec
 from .cache import PlanCache
 
+# One worker in every call: the library's own threads share out the tiles.
+
 
 def transform(spec: FFTSpec, signal: Array) -> Array:
     """The spectrum of `signal` in a new array."""
     import scipy.fft
 
-    # One worker: the library's own threads share out the tiles.
+    if spec.filled:
+        *others, last = spec.axes
+        row = scipy.fft.rfft if spec.real else scipy.fft.fft
+        result: Array = row(signal[spec.part(spec.filled)], spec.shape[last], last, workers=1)
+        for axis in reversed(others):
+            result = scipy.fft.fft(result, spec.shape[axis], axis, overwrite_x=True, workers=1)
+        return result
     function = scipy.fft.rfftn if spec.real else scipy.fft.fftn
-    result: Array = function(signal, axes=spec.axes, workers=1)
+    result = function(signal, axes=spec.axes, workers=1)
     return result
 
 
 def inverse(spec: FFTSpec, spectrum: Array) -> Array:
-    """The unnormalised inverse of `spectrum`, which it may destroy, in a new array."""
+    """The unnormalised inverse of `spectrum`, which it may destroy, in a new array; no more of it than is kept."""
     import scipy.fft
 
-    options: dict[str, Any] = {"axes": spec.axes, "norm": "forward", "overwrite_x": True, "workers": 1}
+    options: dict[str, Any] = {"norm": "forward", "overwrite_x": True, "workers": 1}
+    if spec.kept:
+        *others, last = spec.axes
+        for i, axis in enumerate(others, 1):
+            spectrum = scipy.fft.ifft(spectrum, axis=axis, **options)[spec.part(spec.kept[:i])]
+        row = scipy.fft.irfft if spec.real else scipy.fft.ifft
+        result: Array = row(spectrum, spec.shape[last], last, **options)
+        return result
     if spec.real:
-        result: Array = scipy.fft.irfftn(spectrum, s=spec.transform_shape, **options)
+        result = scipy.fft.irfftn(spectrum, s=spec.transform_shape, axes=spec.axes, **options)
     else:
-        result = scipy.fft.ifftn(spectrum, **options)
+        result = scipy.fft.ifftn(spectrum, axes=spec.axes, **options)
     return result
 
 

@@ -2,6 +2,9 @@
 
 `x`, `w` and `out` are views in the canonical layout of `core.problem`; every cell of `out` is written, no cell
 of `x` or `w` is. An executor knows no keywords: all that it may vary stands in the plan.
+
+A method that can work on the kernel before it sees the input also has ``prepare(plan, kernel)``, which returns an
+executor for this plan and this kernel alone.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from importlib import import_module
 
 import numpy as np
 
+from fftconv.core.kernel import Kernel
 from fftconv.core.plan import ConvPlan
 
 Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
@@ -28,13 +32,24 @@ _ROOMS = {
 
 def executor(plan: ConvPlan) -> Executor:
     """The function that runs `plan`."""
-    chosen = plan.chosen
-    method = "limbs" if chosen.limbs else "by phases" if chosen.by_phases else chosen.method
+    method = _room(plan)
     try:
         return _LOADED[method]
     except KeyError:
         found = _LOADED[method] = import_module(f"{__name__}.{_ROOMS[method]}").execute
         return found  # type: ignore[no-any-return]
+
+
+def prepared(plan: ConvPlan, kernel: Kernel) -> Executor:
+    """A function that runs `plan` with `kernel`, its work on the kernel done where the method can do it ahead."""
+    room = import_module(f"{__name__}.{_ROOMS[_room(plan)]}")
+    prepare = getattr(room, "prepare", None)
+    return executor(plan) if prepare is None else prepare(plan, kernel)
+
+
+def _room(plan: ConvPlan) -> str:
+    chosen = plan.chosen
+    return "limbs" if chosen.limbs else "by phases" if chosen.by_phases else chosen.method
 
 
 _LOADED: dict[str, Executor] = {}

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fftconv.core.jobs import EVERY, Job, Reads
+from fftconv.core.lazy import lazy
 from fftconv.core.methods.blocks import correlation_kernel
 from fftconv.core.problem import ConvProblem
 from fftconv.core.tiling import TileLayout
@@ -39,6 +40,27 @@ class Level(NamedTuple):
     mean: np.ndarray
 
 
+class Facts:
+    """What a kernel says, found out when it is asked for."""
+
+    def __init__(self, p: ConvProblem, w: np.ndarray) -> None:
+        self.problem = p
+        self.w = w
+
+    @lazy
+    def never_negative(self) -> bool:
+        return bool(self.w.item(0) >= 0 and self.w.min() >= 0)
+
+    @lazy
+    def sums(self) -> np.ndarray:
+        """Sums of the first taps along every axis: (O, \\*K + 1)."""
+        sums = correlation_kernel(self.problem, self.w)[:, 0].astype(np.longdouble)
+        for axis in range(1, sums.ndim):
+            zero = np.zeros((*sums.shape[:axis], 1, *sums.shape[axis + 1 :]), sums.dtype)
+            sums = np.concatenate((zero, sums.cumsum(axis)), axis)
+        return sums.astype(np.float64)
+
+
 class Care:
     """What one call does to its tiles beside transforming them; only where each output sees one input.
 
@@ -48,21 +70,15 @@ class Care:
         Whether a mean is taken from each block, and whether no output can be negative unless a sample is.
     """
 
-    def __init__(self, layout: TileLayout, x: np.ndarray, w: np.ndarray) -> None:
+    def __init__(self, layout: TileLayout, x: np.ndarray, kernel: Facts) -> None:
         self.layout = layout
         self.x = x
+        self.kernel = kernel
+        self.known: dict[str, np.ndarray] = {}
         p = layout.problem
         real = p.dtype.char in SPREAD and p.group_inputs == 1
-        self.pedestal = real and on_pedestal(p, x)
-        self.positive = real and x.item(0) >= 0 and w.item(0) >= 0 and _some(x).min() >= 0 and w.min() >= 0
-        if self.pedestal:
-            # sums of the first taps along every axis
-            sums = correlation_kernel(p, w)[:, 0].astype(np.longdouble)
-            for axis in range(1, sums.ndim):
-                zero = np.zeros((*sums.shape[:axis], 1, *sums.shape[axis + 1 :]), sums.dtype)
-                sums = np.concatenate((zero, sums.cumsum(axis)), axis)
-            self.sums = sums.astype(np.float64)
-            self.known: dict[str, np.ndarray] = {}
+        self.pedestal = on_pedestal(p, x)
+        self.positive = real and x.item(0) >= 0 and kernel.never_negative and bool(_some(x).min() >= 0)
 
     @property
     def idle(self) -> bool:
@@ -110,7 +126,7 @@ class Care:
         return self.known[key]
 
     def _summed(self, inner: list[slice], outputs: range) -> np.ndarray:
-        found = self.sums[outputs.start : outputs.stop : outputs.step]
+        found = self.kernel.sums[outputs.start : outputs.stop : outputs.step]
         for a, (span, k) in enumerate(zip(inner, self.layout.problem.kernel_size, strict=True)):
             n = self.layout.tile_size[a]
             begin, end, _ = span.indices(n)
@@ -171,6 +187,8 @@ def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 def on_pedestal(p: ConvProblem, x: np.ndarray) -> bool:
     """Whether samples differ little beside what they have in common: three of them first, then some more."""
+    if p.dtype.char not in SPREAD or p.group_inputs > 1:
+        return False
     n = x.size
     few = x.item(0), x.item(n // 2), x.item(n - 1)
     limit = 2 * SPREAD[p.dtype.char]

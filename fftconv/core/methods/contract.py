@@ -65,7 +65,7 @@ class Round:
 
     def _spec(self, channels: int) -> FFTSpec:
         layout = self.channels.layout
-        return FFTSpec(layout.signal_shape(channels), layout.fft_axes, layout.dtype)
+        return FFTSpec(layout.signal_shape(channels), layout.fft_axes, layout.dtype, kept=layout.kept)
 
     def _forward(self, jobs: Iterator[Slot]) -> None:
         with self.engine.borrow(self._spec(self.channels.input_chunk)) as plan:

@@ -1,8 +1,9 @@
 """Convolution by FFT, tile by tile: gather, forward, multiply, inverse, scatter.
 
-One tile is the classic FFT convolution, many tiles are overlap-save; the code is the same. The kernel sits in
-its transform buffer at the negative indices of a correlation, ``h[-u mod nfft] = w[u]``, so that the outputs of
-a block begin at index 0 of the inverse, whatever the kernel's length.
+One tile is the classic FFT convolution, many tiles are overlap-save; the code is the same. A correlation has its
+kernel at the negative indices, ``h[-u mod nfft] = w[u]``, so that the outputs of a block begin at index 0 of the
+inverse, whatever the kernel's length. The spectrum of h is the conjugate of that of ``conj(w[u])`` at the indices u:
+the kernel is laid out so, and its transform need not look beyond it.
 
 In a packed tiling two real tiles are the real and imaginary part of one complex signal; convolution with a real
 kernel is linear over the complex numbers and keeps them apart.
@@ -10,7 +11,7 @@ kernel is linear over the complex numbers and keeps them apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 
@@ -20,12 +21,14 @@ from fftconv.core.channels import Channels, Range, batched, channels_of, ranges
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
-from fftconv.core.methods.care import Care, Level
+from fftconv.core.kernel import Kernel
+from fftconv.core.methods import lone
+from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, at
-from fftconv.core.spare import spare
+from fftconv.core.spare import aligned, spare
 from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
@@ -38,11 +41,50 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     engine = get_engine(layout.dtype)
     with spare(engine, *spectra_memory(layout, engine)) as memory:
         spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
-        apply_spectra(layout, engine, (x, spectra, out), plan.workers, Care(layout, x, w))
+        apply_spectra(
+            layout, engine, (x, spectra, out), plan.workers, Care(layout, x, Facts(plan.problem, w))
+        )
 
 
 # of outputs that see one input each (see `core.missing.watched`)
 execute.keeps_signs = True  # type: ignore[attr-defined]
+
+
+def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+    """An executor of `plan` that transforms `kernel` only if its spectra are not held yet."""
+    p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
+    engine = get_engine(layout.dtype)
+    shape, dtype = spectra_memory(layout, engine)
+    single_shape, repeats = shape, layout.repeats_spectra and channels_of(layout).products
+    if repeats:
+        single_shape = (shape[0], 1, *(n if a in layout.axes else 1 for a, n in enumerate(shape[2:])))
+    transform = (plan.tiling.nfft, layout.dtype.char, p.flip, engine.name, engine.effort)
+
+    def once() -> np.ndarray:
+        return kernel_spectra(layout, engine, (kernel.w, aligned(single_shape, dtype)), plan.workers)
+
+    def repeated() -> np.ndarray:
+        # plans of one tile shape differ in their blocks, and share one transform
+        single = kernel.keep((single_shape, transform), once)
+        memory = aligned(shape, dtype).reshape(*single.shape[:2], *shape[1:])
+        np.copyto(memory, single)
+        return memory
+
+    spectra = kernel.kept((shape, transform), repeated if repeats else once)
+    channels, facts = channels_of(layout), Facts(p, kernel.w)
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
+
+    run.keeps_signs = True  # type: ignore[attr-defined]
+    if not channels.lone:
+        return run
+    alone = lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
+
+    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        (run if on_pedestal(p, x) else alone)(plan, x, w, out)
+
+    return run_alone
 
 
 def apply_spectra(
@@ -94,7 +136,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
     share(
         product(
             ranges(p.in_channels, channels.input_chunk),
-            ranges(outputs, channels.outputs_of_one),
+            ranges(outputs, channels.outputs_of_one if workers > 1 else outputs),
             jobs_of(layout),
         ),
         drain,
@@ -103,7 +145,8 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
 
 
 def _tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
-    return FFTSpec(layout.signal_shape(channels.input_chunk), layout.fft_axes, layout.dtype)
+    shape = layout.signal_shape(channels.input_chunk)
+    return FFTSpec(shape, layout.fft_axes, layout.dtype, kept=layout.kept)
 
 
 def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...], np.dtype]:
@@ -135,10 +178,13 @@ def kernel_spectra(
     """
     p, channels = layout.problem, channels_of(layout)
     w, memory = arrays
-    if not p.flip:
+    if p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
     spec = FFTSpec(
-        (*channels.kernel_chunk, *layout.tiling.nfft), tuple(2 + a for a in layout.axes), layout.dtype
+        (*channels.kernel_chunk, *layout.tiling.nfft),
+        tuple(2 + a for a in layout.axes),
+        layout.dtype,
+        filled=tuple(p.kernel_size[a] for a in layout.axes),
     )
     target = memory if not channels.products else _within(memory, layout)
 
@@ -150,7 +196,7 @@ def kernel_spectra(
             _place(kernels, plan.signal[held], p)
             found = plan.forward()[held]
             if channels.products:
-                np.copyto(target[outputs], found)
+                np.conjugate(found, out=target[outputs])
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 
@@ -174,7 +220,8 @@ def _within(memory: np.ndarray, layout: TileLayout) -> np.ndarray:
 
 
 def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
-    r"""Spectra (outputs, inputs, \*bins) to (\*bins, inputs, 1 or 2, outputs); may overwrite `spectra`."""
+    r"""Conjugates of spectra (outputs, inputs, \*bins) to (\*bins, inputs, 1 or 2, outputs); overwrites `spectra`."""
+    np.conjugate(spectra, out=spectra)
     turned = np.moveaxis(spectra, (1, 0), (-2, -1))
     np.copyto(target[..., 0, :], turned)
     if target.shape[-2] == 2:
@@ -183,15 +230,9 @@ def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
 
 
 def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
-    """Kernels in convolution order into the buffer, their last tap at index 0, the others before it, over N."""
-    signal[...] = 0
+    """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
     scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
-    halves = [
-        ((slice(0, 1), slice(k - 1, k)), (slice(1 - k, None), slice(0, k - 1)))
-        if k > 1
-        else ((slice(0, 1), slice(0, 1)),)
-        for k in p.kernel_size
-    ]
-    for pieces in product(*halves):
-        target = signal[at(*(to for to, _ in pieces))]
-        np.multiply(kernels[at(*(of for _, of in pieces))], scale, out=target, casting="same_kind")
+    target = signal[at(*map(slice, p.kernel_size))]
+    np.multiply(kernels, scale, out=target, casting="same_kind")
+    if target.dtype.kind == "c":
+        np.conjugate(target, out=target)

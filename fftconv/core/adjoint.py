@@ -1,0 +1,123 @@
+"""The adjoints of a convolution as convolutions: with respect to the input, and to the kernel. Sizes and views only.
+
+With ``y[o, m] = sum_(c, u) w[o, c, u] xpad[c, m*s + u*d]`` and a vector z of the shape of y,
+
+* ``sum conj(w)[o, c, u] z[o, m]`` over the pairs that read sample q is a convolution of z with conj(w) turned
+  round. Stride and input dilation change places, and pads are what makes the sizes meet:
+  ``lo' = k' - 1 - lo`` and ``hi' = n' + k' - 1 - dil(m, s) - lo'`` with the dilated sizes n' and k'.
+* ``sum conj(x)pad[c, m*s + u*d] z[o, m]`` over m is a correlation of conj(x) with z: the batch becomes the channels
+  that are summed, and stride and kernel dilation change places.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from fftconv.core.plan import Request
+from fftconv.core.problem import ConvProblem, at, dilated_size
+from fftconv.core.run import run
+
+
+def adjoint_problem(p: ConvProblem) -> ConvProblem:
+    """The problem whose kernel is `adjoint_kernel`, from outputs of `p` to inputs of `p`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> f8 = np.dtype("f8")
+    >>> p = ConvProblem(1, 1, 4, 1, (10,), (3,), ((2, 2),), (1,), (1,), (1,), True, f8, f8, f8)
+    >>> print(adjoint_problem(p))
+    correlate 1x4->1 12 by 3 -> 10 float64
+    """
+    pads = []
+    for n, k, m, s, (lo, _) in zip(
+        p.dilated_input, p.dilated_kernel, p.output_size, p.stride, p.pads, strict=True
+    ):
+        low = k - 1 - lo
+        pads.append((low, n + k - 1 - dilated_size(m, s) - low))
+    return p.with_(
+        in_channels=p.out_channels,
+        out_channels=p.in_channels,
+        input_size=p.output_size,
+        pads=tuple(pads),
+        stride=p.lhs_dilation,
+        lhs_dilation=p.stride,
+        flip=not p.flip,
+    )
+
+
+def adjoint_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
+    """Kernels (O, C/G, \\*K) of `p` as (C, O/G, \\*K), conjugated."""
+    blocks = w.reshape(p.groups, p.group_outputs, p.group_inputs, *p.kernel_size).swapaxes(1, 2)
+    turned = blocks.reshape(p.in_channels, p.group_outputs, *p.kernel_size)
+    return turned.conj() if turned.dtype.kind == "c" else turned
+
+
+def kernel_gradient(p: ConvProblem, x: np.ndarray, z: np.ndarray, request: Request) -> np.ndarray:
+    """The kernel g with ``<A_v x, z> == <v, g>`` for every kernel v, A_v being `p` with v for its kernel.
+
+    `x` and `z` have the dtypes of `p` for input and kernel; the result has that of its sums.
+    """
+    shape = p.w_shape
+    x, z, p = _gathered(p, x, z)
+    if x.dtype.kind == "c":
+        x = x.conj()
+    # (N, G I, *S) as (I, G N, *S), and z (N, O, *M) as (O, N, *M)
+    groups = x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size)
+    stacked = groups.transpose(2, 1, 0, *range(3, 3 + p.ndim))
+    stacked = stacked.reshape(p.group_inputs, p.groups * p.batch, *p.input_size)
+    found = np.empty(p.w_shape, p.dtype)
+    target = found[at(*(slice(None, None, -1),) * p.ndim)] if p.flip else found
+    run(_gradient_problem(p), stacked, z.swapaxes(0, 1), target.swapaxes(0, 1), request)
+    return found.reshape(shape)
+
+
+def _gradient_problem(p: ConvProblem) -> ConvProblem:
+    pads = tuple(
+        (lo, k - 1 + dilated_size(m, s) - n - lo)
+        for n, k, m, s, (lo, _) in zip(
+            p.dilated_input, p.dilated_kernel, p.output_size, p.stride, p.pads, strict=True
+        )
+    )
+    return p.with_(
+        batch=p.group_inputs,
+        in_channels=p.groups * p.batch,
+        kernel_size=p.output_size,
+        pads=pads,
+        stride=p.rhs_dilation,
+        rhs_dilation=p.stride,
+        flip=False,
+    )
+
+
+def _gathered(p: ConvProblem, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, ConvProblem]:
+    """Axes along which nothing is convolved, gathered into the batch: what is summed over is no kernel axis."""
+    alone = [
+        a
+        for a in range(p.ndim)
+        if p.kernel_size[a] == p.stride[a] == p.lhs_dilation[a] == 1 and p.pads[a] == (0, 0)
+    ]
+    if not alone:
+        return x, z, p
+    rest = [a for a in range(p.ndim) if a not in alone]
+
+    def moved(a: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+        a = a.transpose(0, *(2 + i for i in alone), 1, *(2 + i for i in rest))
+        return a.reshape(-1, a.shape[1 + len(alone)], *(sizes[i] for i in rest), *(1,) * (not rest))
+
+    def kept(values: tuple, default: object) -> tuple:
+        return tuple(values[i] for i in rest) or (default,)
+
+    batch = p.batch * prod(p.input_size[a] for a in alone)
+    q = p.with_(
+        batch=batch,
+        input_size=kept(p.input_size, 1),
+        kernel_size=kept(p.kernel_size, 1),
+        pads=kept(p.pads, (0, 0)),
+        stride=kept(p.stride, 1),
+        lhs_dilation=kept(p.lhs_dilation, 1),
+        rhs_dilation=kept(p.rhs_dilation, 1),
+    )
+    return moved(x, p.input_size), moved(z, p.output_size), q
