@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 import operator
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
+from math import inf
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -13,6 +17,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._general import refuse_masked, request
 from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +28,10 @@ _ZEROS = ("constant", "zeros", "fill")
 def as_operand(name: str, value: Any) -> Array:
     """`value` as a plain array."""
     refuse_masked(name, value)
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array or what numpy.asarray makes one of: {error}") from None
 
 
 def apply(door: Door, operands: tuple[Any, Any], mode: Any, options: Options, out: Any = None) -> Any:
@@ -61,17 +69,75 @@ class Call(NamedTuple):
 
 
 def mode_text(mode: Any) -> str:
-    """A mode for the table of modes; what is not a string is not in it."""
-    return str(mode) if isinstance(mode, str) else repr(mode)
+    """A mode for the table of modes."""
+    if not isinstance(mode, str):
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got {mode!r}")
+    return str(mode)
 
 
-def options_of(axes: Any, dtype: Any, method: Any, workers: Any) -> Options:
-    """Keywords in canonical form."""
+def options_of(axes: Any, dtype: Any, method: Any, workers: Any, **limits: Any) -> Options:
+    """Keywords in canonical form; `limits` are those of `limits_of`."""
     return Options(
         axes=None if axes is None else axes_of(axes),
-        dtype=None if dtype is None else np.dtype(dtype),
-        request=request(method, workers),
+        dtype=None if dtype is None else dtype_of(dtype),
+        request=replace(request(method, workers), **limits_of(**limits)),
     )
+
+
+def dtype_of(value: Any) -> DType:
+    """A dtype by any of its names."""
+    try:
+        found: DType = np.dtype(value)
+    except TypeError:
+        raise TypeError(
+            f"dtype must be a numpy dtype or the name of one, such as 'float64'; got {value!r}"
+        ) from None
+    return found
+
+
+def limits_of(rtol: Any = None, atol: Any = None, max_memory: Any = None) -> dict[str, Any]:
+    """What error and scratch may be, as fields of a request."""
+    limits: dict[str, Any] = {}
+    if rtol is not None or atol is not None:
+        limits["tolerance"] = Tolerance(_tolerance("rtol", rtol), _tolerance("atol", atol))
+    if max_memory is not None:
+        limits["max_memory"] = bytes_of("max_memory", max_memory)
+    return limits
+
+
+def _tolerance(name: str, value: Any) -> float:
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = 0.0 if value is None else float(value) if real else inf
+    if not 0 <= number < inf:
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return number
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_BYTES = re.compile(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?I?B|)\s*")
+
+
+def bytes_of(name: str, value: Any) -> int:
+    """A number of bytes, as an integer or in words.
+
+    Examples
+    --------
+    >>> bytes_of("max_memory", "1.5 MiB")
+    1572864
+    """
+    if isinstance(value, str):
+        found = _BYTES.fullmatch(value.upper())
+        count = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    else:
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        count = int(value) if whole else 0
+    if count < 1:
+        raise ValueError(
+            f"{name} must be a number of bytes >= 1, such as 64000000 or '64 MB' (units B, KB, MB, GB, TB, KiB, MiB, "
+            f"GiB, TiB); got {value!r}"
+        )
+    return count
 
 
 def axes_of(axes: Any) -> Ints:
@@ -140,9 +206,6 @@ def check_plain(**keywords: Any) -> None:
 
 _PLAIN = {
     "fill_value": (0.0, "zeros lie outside the arrays"),
-    "rtol": (None, "the documented rounding bound"),
-    "atol": (None, "the documented rounding bound"),
-    "max_memory": (None, "the planner's own bound on scratch memory"),
 }
 
 

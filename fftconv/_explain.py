@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import Call, check_plain, mode_text, options_of
+from fftconv._door import Call, check_plain, dtype_of, mode_text, options_of
 from fftconv._missing import care_of, explained
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
@@ -50,6 +50,8 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     shaping = {"axes": None, "dtype": None, "method": "auto", "workers": None}
     for name in shaping:
         shaping[name] = keywords.pop(name, shaping[name])
+    for name in ("rtol", "atol", "max_memory"):
+        shaping[name] = keywords.pop(name, None)
     keywords.pop("out", None)
     care = care_of(
         keywords.pop("nan_policy", "propagate"),
@@ -59,13 +61,25 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     )
     check_plain(**keywords)
     if _is_shape(in1) and _is_shape(in2):
-        dtype = np.dtype(shaping["dtype"] or np.float64)
+        dtype = dtype_of(shaping["dtype"] or np.float64)
         options = options_of(**{**shaping, "dtype": None})
         return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
+    if _is_shape(in1) != _is_shape(in2):
+        raise ValueError(
+            f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
+            "numpy.asarray makes an array of a tuple"
+        )
     call, a, b = explained(Call(CONVOLVE, mode, options_of(**shaping)), (in1, in2), care)
     return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), call.options).plan(
         (a, b)
     )
+
+
+def _shown(value: Any) -> str:
+    if _is_shape(value):
+        return f"the shape {value}"
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" if shape is None else f"an array of shape {shape}"
 
 
 def _is_shape(value: Any) -> bool:

@@ -100,7 +100,10 @@ def request(method: object, workers: object) -> Request:
     known = ("auto", *planner.METHODS)
     if method not in known:
         raise ValueError(f"method must be one of {', '.join(known)}; got {method!r}")
-    count = 0 if workers is None else operator.index(workers)  # type: ignore[arg-type]
+    try:
+        count = 0 if workers is None else operator.index(workers)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"workers must be None or an integer >= 1, got {workers!r}") from None
     if workers is not None and count < 1:
         raise ValueError(f"workers must be None or at least 1, got {workers!r}")
     return Request(method=None if method == "auto" else str(method), workers=count)

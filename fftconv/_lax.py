@@ -12,6 +12,7 @@ import numpy as np
 from fftconv._general import Geometry, RankError, RuleError, array, integer, integers, problem, request
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads, dilated_size, same_lower_pads, same_pads
+from fftconv.core.room import new_result
 from fftconv.core.run import run
 
 
@@ -373,7 +374,7 @@ def laid_out(shape: Ints, spec: Ints, dtype: np.dtype) -> tuple[np.ndarray, np.n
     placed = [0] * len(spec)
     for axis, length in zip(spec, shape, strict=True):
         placed[axis] = length
-    out = np.empty(placed, dtype)
+    out = new_result(tuple(placed), dtype)
     return out, out.transpose(spec)
 
 
@@ -386,11 +387,11 @@ def window_problem(
     """
     a, window = array("lhs", lhs), integers("filter_shape", filter_shape)
     padding, dimension_numbers = how
-    layout = checked_layout(a, (1, 1, *window), dimension_numbers)
-    if len(window) != a.ndim - 2:
+    if len(window) != a.ndim - 2 >= 0:
         raise TypeError(
             f"filter_shape needs one length per spatial axis, expected {a.ndim - 2}, got {window}"
         )
+    layout = checked_layout(a, (1, 1, *window), dimension_numbers)
     x = a.transpose(layout.lhs_spec)
     channels, size = x.shape[1], x.shape[2:]
     if channels == 0:

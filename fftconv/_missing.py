@@ -67,6 +67,11 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
     masked = isinstance(in1, np.ma.MaskedArray)
     if care.policy == "propagate" and not (masked or care.averages):
         return ordinary(call, in1, in2, out)
+    if call.options.request.tolerance is not None and care.policy != "raise":
+        raise ValueError(
+            f"rtol and atol bound the errors of sums, and must be left out where results are means of samples "
+            f"(nan_policy, mask, weights, masked arrays); got {call.options.request.tolerance}"
+        )
     a, b = np.asarray(np.ma.getdata(in1)), as_operand(call.door.names[1], in2)
     if a.ndim == b.ndim == 0:
         return _scalars(call, (in1 if masked else a, b), care, out)

@@ -10,6 +10,7 @@ import numpy as np
 from fftconv._general import DTypeError, Geometry, RuleError, array, integer, integers, problem
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints, Pads, dilated_size
+from fftconv.core.room import new_result
 from fftconv.core.run import run
 
 PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -145,7 +146,7 @@ def weight_gradient(
         Geometry(rules.dilation, pads, (1,) * ndim, rules.stride, groups),
         x.dtype,
     )
-    out = np.empty(size, x.dtype)
+    out = new_result(size, x.dtype)
     run(p, _conjugate(stacked), g.swapaxes(0, 1), out.swapaxes(0, 1), asked)
     return out
 
@@ -287,7 +288,7 @@ def _run(
     p = problem(x, w, geometry, dtype)
     if 0 in p.output_size:
         raise RuleError(f"the output must not be empty along a spatial axis, got size {p.output_size}")
-    out = np.empty(p.out_shape[1:] if unbatched else p.out_shape, dtype)
+    out = new_result(p.out_shape[1:] if unbatched else p.out_shape, dtype)
     run(p, x, w, out[None] if unbatched else out, asked)
     return out
 

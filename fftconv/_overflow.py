@@ -22,7 +22,8 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
 from fftconv._recipe import DType
-from fftconv.core.exactness import CONSTANT, UNIT_ROUNDOFF, peak
+from fftconv.core.accuracy import CONSTANT, UNIT_ROUNDOFF
+from fftconv.core.exactness import peak
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints
 
@@ -102,7 +103,7 @@ def _terms(operands: Pair, axes: Ints, ndim: int) -> Iterator[int]:
 def _float_error(operands: Pair, axes: Ints, ndim: int) -> float:
     """Bound of the error of any sum in float64, by whichever method, with that of the operands' conversion.
 
-    A transform errs by less than ``CONSTANT u log2(N) ||x|| ||w||`` (see `fftconv.core.exactness`), a sum of K products
+    A transform errs by less than ``CONSTANT u log2(N) ||x|| ||w||`` (see `fftconv.core.accuracy`), a sum of K products
     by ``K u sum |x w|``, which is at most ``K u ||x|| ||w||``.
     """
     shapes = [(1,) * (ndim - v.ndim) + v.shape for v in operands]

@@ -7,15 +7,17 @@ bounded cache, so a call like one before it goes straight to the machine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
+from fftconv.core.certificate import bound
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import Ints
+from fftconv.core.room import new_result
 from fftconv.core.run import Runner, plan_of
 
 DType = np.dtype
@@ -91,8 +93,10 @@ class Recipe:
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
+        if self.run is not None and self.run.request.max_memory:
+            self.run.check()
         if out is None:
-            out = np.empty(self.shape, self.dtype)
+            out = new_result(self.shape, self.dtype)
         elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):
             out[...] = self(in1, in2)
             return out
@@ -118,8 +122,11 @@ class Recipe:
             raise ValueError(
                 f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
             )
-        views = None if arrays is None else self.layout.operands(*map(native, arrays))
-        return plan_of(self.run.problem, self.run.request, views)
+        if arrays is None:
+            return plan_of(self.run.problem, self.run.request)
+        views = self.layout.operands(*map(native, arrays))
+        plan = plan_of(self.run.problem, self.run.request, views)
+        return replace(plan, bound=bound(plan, *views))
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,11 @@ def recipe_for(
         _check_ndim(door, shapes)
     elif shapes == ((), ()):
         return Product(door.correlate, options.dtype)
+    if dtype == np.float16 and options.request.tolerance is not None:
+        raise ValueError(
+            f"rtol and atol must be left out where results are rounded to float16 ({door.names[0]} {dtypes[0]}, "
+            f"{door.names[1]} {dtypes[1]}), got {options.request.tolerance}; dtype='float32' keeps the errors small"
+        )
     check_mode(door, mode)
     axes = _pair_axes(door, shapes, options.axes, mode)
     result = tuple(a.length for a in axes)
@@ -219,7 +231,7 @@ def _pair_axes(door: Door, shapes: tuple[Ints, Ints], axes: Ints | None, mode: s
             f"{shape2} (with axes= they broadcast)"
         )
     ndim = max(len(shape1), len(shape2))
-    convolved = range(ndim) if axes is None else normal_axes(axes, ndim)
+    convolved = range(ndim) if axes is None else normal_axes(axes, ndim, shapes)
     lengths = list(zip(_padded(shape1, ndim), _padded(shape2, ndim), strict=True))
     if any(1 not in lengths[i] and lengths[i][0] != lengths[i][1] for i in range(ndim) if i not in convolved):
         raise ValueError(
@@ -243,15 +255,16 @@ def _padded(shape: Ints, ndim: int) -> Ints:
     return (1,) * (ndim - len(shape)) + shape
 
 
-def normal_axes(axes: Ints, ndim: int) -> Ints:
+def normal_axes(axes: Ints, ndim: int, shapes: tuple[Ints, ...] = ()) -> Ints:
     """Axes counted from the first, each once."""
+    given = f"for {ndim} dimensions" + (f" (shapes {' and '.join(map(str, shapes))})" if shapes else "")
     if not axes:
-        raise ValueError("when provided, axes cannot be empty")
+        raise ValueError(f"when provided, axes cannot be empty; got {axes} {given}")
     if any(not -ndim <= a < ndim for a in axes):
-        raise ValueError(f"axes exceeds dimensionality of input: got {axes} for {ndim} dimensions")
+        raise ValueError(f"axes exceeds dimensionality of input: got {axes} {given}")
     normal = tuple(a % ndim for a in axes)
     if len(set(normal)) < len(normal):
-        raise ValueError(f"all axes must be unique; got {axes} for {ndim} dimensions")
+        raise ValueError(f"all axes must be unique; got {axes} {given}")
     return normal
 
 

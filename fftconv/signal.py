@@ -13,6 +13,7 @@ The functions take scipy's arguments and return what scipy returns, with these d
 
 from __future__ import annotations
 
+import operator
 import time
 from math import inf, prod
 from typing import Any
@@ -65,7 +66,7 @@ def convolve(
     atol: float | None = None,
     workers: int | None = None,
     out: Array | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
 ) -> Any:
     """Convolve two N-d arrays: ``out[m] = sum_j in1[m - j] in2[j]``.
 
@@ -96,15 +97,21 @@ def convolve(
         How much each sample of `in1` counts: real, finite, at least 0. Any shape that broadcasts to `in1`.
     overflow : {"wrap", "raise"}
         Sums of integers are exact modulo ``2**bits`` of the result's dtype; or those that do not fit it are an error.
-    rtol, atol, max_memory
-        Settled names of which this version offers the defaults only; anything else is a ValueError.
     dtype : dtype, optional
         In which to accumulate and to return, such as ``numpy.int64`` for uint8 images. Default
         ``numpy.result_type(in1, in2)``.
+    rtol, atol : float, optional
+        What the error of every output may be: at most ``atol + rtol * sum |in1| |in2|``, the sum being that of
+        the output with magnitudes (without negative numbers, the output itself). Where either is given, only a method
+        that can promise it is used. Whether a transform can is found out from the values, which takes about as
+        long as a second convolution. Default: the bound that `fftconv.explain` shows. Integers are always exact.
     workers : int, optional
         At most so many threads; default as `fftconv.set_workers` says.
     out : ndarray, optional
         Where to put the result. It may share memory with the inputs.
+    max_memory : int or str, optional
+        Bytes of memory that the computation may use beside inputs and result, such as ``64_000_000`` or ``"64 MB"``.
+        Tiles are chosen to fit. By default tiles stay below 64 MiB, and `explain` says how much it will be.
 
     Returns
     -------
@@ -116,8 +123,11 @@ def convolve(
     ------
     ValueError
         For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
-        `out` of another shape or read-only, a method that cannot answer, a kernel that sums to zero where samples
-        are missing or weighted.
+        `out` of another shape or read-only, a method that cannot answer, a tolerance that no method can promise, a
+        kernel that sums to zero where samples are missing or weighted.
+    MemoryError
+        Before anything is computed, if no method can keep within `max_memory` (this one is a ValueError too), or if the
+        result itself is larger than the memory that is left.
     TypeError
         For data that is not numbers, a `dtype` that cannot hold the result, an `out` of another dtype.
     OverflowError
@@ -158,11 +168,9 @@ def convolve(
     check_plain(
         boundary=boundary,
         fill_value=fill_value if care.outside else 0.0,
-        rtol=rtol,
-        atol=atol,
-        max_memory=max_memory,
     )
-    return answer(Call(CONVOLVE, mode, options_of(axes, dtype, method, workers)), (in1, in2), care, out)
+    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
+    return answer(Call(CONVOLVE, mode, options), (in1, in2), care, out)
 
 
 @remembered(CORRELATE)
@@ -184,7 +192,7 @@ def correlate(
     atol: float | None = None,
     workers: int | None = None,
     out: Array | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
 ) -> Any:
     """Cross-correlate two N-d arrays: ``out[lag] = sum_l in1[l] conj(in2[l - lag])``, in the order of the lags.
 
@@ -205,11 +213,9 @@ def correlate(
     check_plain(
         boundary=boundary,
         fill_value=fill_value if care.outside else 0.0,
-        rtol=rtol,
-        atol=atol,
-        max_memory=max_memory,
     )
-    return answer(Call(CORRELATE, mode, options_of(axes, dtype, method, workers)), (in1, in2), care, out)
+    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
+    return answer(Call(CORRELATE, mode, options), (in1, in2), care, out)
 
 
 @remembered(FFTCONVOLVE)
@@ -388,10 +394,18 @@ def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
     >>> correlation_lags(5, 4, mode="same")
     array([-2, -1,  0,  1,  2])
     """
-    if mode not in CORRELATE.windows:
+    if not isinstance(mode, str) or mode not in CORRELATE.windows:
         raise ValueError(f"Mode {mode} is invalid: it must be 'valid', 'same', or 'full'")
-    start, length = CORRELATE.windows[mode](in1_len, in2_len)
-    first = start - (in2_len - 1)
+    try:
+        n, k = operator.index(in1_len), operator.index(in2_len)
+    except TypeError:
+        raise TypeError(
+            f"in1_len and in2_len must be integers >= 1, got {in1_len!r} and {in2_len!r}"
+        ) from None
+    if n < 1 or k < 1:
+        raise ValueError(f"in1_len and in2_len must be integers >= 1, got {n} and {k}")
+    start, length = CORRELATE.windows[mode](n, k)
+    first = start - (k - 1)
     return np.arange(first, first + length)
 
 

@@ -23,6 +23,19 @@ settings.register_profile(
 )
 settings.load_profile("fftconv")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="take minutes for what is otherwise sampled for a second"
+    )
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time."""
+    return bool(request.config.getoption("--long"))
+
+
 Forced = Callable[..., np.ndarray | None]
 
 

@@ -225,13 +225,25 @@ class TestOut:
     [
         ("boundary", "reflect"), ("boundary", "nonsense"), ("boundary", ("constant", "wrap")), ("boundary", None),
         ("fill_value", 1.0), ("fill_value", np.nan),
-        ("rtol", 1e-3), ("atol", 0.0), ("max_memory", 2**20),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["convolve", "correlate"])
 def test_settled_names_that_are_not_offered_yet(name, keyword, value):
     words = f"{keyword} must be left at its default in this version, got .*; available is "
     refuses(ValueError, words, getattr(signal, name), np.ones(3), np.ones(2), **{keyword: value})
+
+
+@pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, "1e-9", True, 1j, [1e-9]])
+def test_tolerances(value):
+    for keyword in ("rtol", "atol"):
+        words = f"{keyword} must be a finite number >= 0, got"
+        refuses(ValueError, words, signal.convolve, np.ones(3), np.ones(2), **{keyword: value})
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "", "MB", "3 q", "-1 MB", "1e6", "0 GB", [1]])
+def test_memory_is_a_number_of_bytes(value):
+    words = "max_memory must be a number of bytes >= 1, such as 64000000 or '64 MB'"
+    refuses(ValueError, words, signal.convolve, np.ones(3), np.ones(2), max_memory=value)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +19,7 @@ import pytest
 from problems import EXTRAS, PLAIN, Extras, arrays, problem
 
 import fftconv
+from fftconv.core.engine import get_engine
 from fftconv.core.plan import Request
 from fftconv.core.planner import METHODS
 from fftconv.core.run import run
@@ -62,6 +65,54 @@ def test_eight_threads_give_the_bits_of_one():
         t.join()
     assert len(found) == 8
     assert all(f == serial for f in found)
+
+
+def test_sixteen_threads_of_mixed_shapes(long):
+    """With ``--long`` for a minute; each thread takes shapes and numbers of workers as they come."""
+    serial = results(np.arange(len(MIXED_SHAPES)), workers=1)
+    inputs = [arrays(p) for p in MIXED_SHAPES]
+    until = time.monotonic() + (60 if long else 1)
+    counts, wrong = [0] * 16, []
+
+    def work(thread: int) -> None:
+        rng = np.random.default_rng(thread)
+        while time.monotonic() < until and not wrong:
+            i = int(rng.integers(len(MIXED_SHAPES)))
+            got = run(MIXED_SHAPES[i], *inputs[i], None, Request(workers=int(rng.integers(1, 4))))
+            if got.tobytes() != serial[i]:
+                wrong.append(MIXED_SHAPES[i])
+            counts[thread] += 1
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+    assert min(counts) > 0 and sum(counts) > 100
+
+
+def _digest(seed: int) -> dict[int, bytes]:
+    """What a worker of any kind of pool computes: a few shapes, in an order of its own."""
+    return results(np.random.default_rng(seed).permutation(len(MIXED_SHAPES))[:12], workers=2)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_pools_of_threads_and_of_forked_and_of_spawned_processes():
+    """All three at once, forks made while the threads are at work."""
+    serial = results(np.arange(len(MIXED_SHAPES)), workers=1)
+    with ExitStack() as stack:
+        pools = [
+            stack.enter_context(ThreadPoolExecutor(4)),
+            stack.enter_context(ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))),
+            stack.enter_context(ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))),
+        ]
+        calls = [pool.submit(_digest, seed) for seed in range(4) for pool in pools]
+        found = [call.result(timeout=60) for call in calls]
+    assert len(found) == 12
+    for part in found:
+        assert part == {i: serial[i] for i in part}
 
 
 def test_eight_threads_on_one_problem():
@@ -223,6 +274,67 @@ print(time.time())
     )
     assert time.time() - float(done.stdout) < 1
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(
+    get_engine(np.dtype("f8")).name != "fftw",
+    reason="Python ends a daemon's thread inside the C++ of scipy.fft",
+)
+def test_the_interpreter_leaves_amid_the_work_of_another_thread():
+    code = """
+import threading, time
+import numpy as np
+import fftconv
+started = threading.Event()
+def busy():
+    n = 50_000
+    while True:
+        n += 1
+        fftconv.convolve(np.ones(n), np.ones(501), workers=2)
+        started.set()
+threading.Thread(target=busy, daemon=True).start()
+started.wait()
+print(time.time())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(fftconv.__file__).parents[1])},
+        check=False,
+    )
+    assert time.time() - float(done.stdout) < 1
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal to a thread on this platform")
+@pytest.mark.parametrize("method", ("direct", "fft", "overlap_save"))
+def test_an_interrupt_leaves_the_next_call_right(method):
+    p = problem((400_000,), (301,), "same", "f8", Extras(batch=2))
+    x, w = arrays(p)
+    request = Request(method=method, workers=2)
+    want = run(p, x, w, None, request)
+    main = threading.main_thread().ident
+    assert main is not None
+    for milliseconds in (1, 3, 7, 12, 20):
+        timer = threading.Timer(milliseconds / 1000, signal.pthread_kill, (main, signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            timer.start()
+            while True:
+                run(p, x, w, None, request)
+        timer.join()
+        assert (run(p, x, w, None, request) == want).all()
+
+
+def test_a_thousand_shapes_leave_the_caches_within_their_bytes(long):
+    rng = np.random.default_rng(0)
+    with fftconv.config_context(cache_bytes=2**20):
+        for n in range(1000, 11_000 if long else 2000):
+            x, w = rng.standard_normal(n), rng.standard_normal(100 + n // 20)
+            fftconv.convolve(x, w, method="fft", workers=1)
+            info = fftconv.cache_info()
+            assert 0 < info.bytes <= info.limit == 2**20
 
 
 def test_an_error_in_one_call_leaves_the_next_one_alone():

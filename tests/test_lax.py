@@ -553,7 +553,7 @@ BROKEN = {
     ),
     "patches with too many axes": (
         TypeError,
-        "same number of axes",
+        "filter_shape needs one length per spatial axis",
         lambda: lax.conv_general_dilated_patches(X, (2, 2), (1,), "VALID"),
     ),
     "patches with too many axes for the layout": (

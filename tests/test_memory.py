@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -10,6 +13,10 @@ import numpy as np
 import pytest
 from problems import Extras, arrays, problem
 
+import fftconv
+import fftconv.lax
+import fftconv.nn
+from fftconv.core import room
 from fftconv.core.engine import get_engine
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
@@ -75,6 +82,124 @@ def test_a_bound_on_scratch_is_kept(name, bound):
     if plan.method != "direct":
         assert peak(p, request) <= 1.2 * bound + 0.25 * MIB
         assert plan_conv(p, Request(method=plan.method, max_memory=bound)).memory <= bound
+
+
+RESIDENT = """
+import sys
+import numpy as np
+import fftconv as fc
+from fftconv.bench.memory import PROC, _give_back, _resident
+
+for n, k, d, bound in eval(sys.argv[1]):
+    x, w = (np.random.default_rng(0).standard_normal(s).astype(d) for s in (n, k))
+    keywords = {"workers": 2, "max_memory": bound or None}
+    said = fc.explain(x, w, "same", **keywords).memory
+    size = fc.convolve(x, w, "same", **keywords).nbytes
+    _give_back()
+    before = _resident("VmRSS")
+    (PROC / "clear_refs").write_text("5")
+    y = fc.convolve(x, w, "same", **keywords)
+    print(said, _resident("VmHWM") - before - size)
+    del x, w, y
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
+def test_resident_memory_is_what_explain_says():
+    """In a process of its own, tables inside the FFT library included; long transforms have the largest."""
+    cases = [
+        ((10**7,), (48_000,), "f4", 0),
+        ((10**7,), (48_000,), "f4", 4 * MIB),
+        ((3_000_000,), (200_000,), "f4", 0),
+        ((10**6,), (1001,), "f8", 0),
+        ((2048, 2048), (101, 101), "f4", 0),
+        ((2048, 2048), (101, 101), "f4", 5 * MIB),
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(fftconv.__file__).parents[1]),
+        "MALLOC_MMAP_THRESHOLD_": str(64 * 2**10),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT, repr(cases)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    share = 0.2 if get_engine(np.dtype("f4")).name == "fftw" else 0.4
+    for case, line in zip(cases, done.stdout.splitlines(), strict=True):
+        said, got = map(int, line.split())
+        assert abs(got - said) <= share * said + 0.1 * MIB, (
+            f"{case}: {got / MIB:.2f} MiB, said {said / MIB:.2f}"
+        )
+        if case[-1]:
+            assert said <= case[-1] and got <= (1 + share) * case[-1]
+
+
+class TestKeyword:
+    x, w = np.random.default_rng(0).standard_normal((1000, 1000)), np.ones((31, 31))
+
+    def test_tiles_fit(self):
+        free = fftconv.explain(self.x, self.w)
+        for bound in (2**20, "1 MiB", "0.5MB", 400_000):
+            plan = fftconv.explain(self.x, self.w, max_memory=bound)
+            assert plan.memory <= 2**20 < free.memory
+            got = fftconv.convolve(self.x, self.w, max_memory=bound)
+            np.testing.assert_allclose(got, fftconv.convolve(self.x, self.w), atol=1e-10)
+        assert fftconv.correlate(self.x, self.w, max_memory="2 MB").shape == (1030, 1030)
+
+    def test_what_cannot_fit_is_refused_before_anything_is_allocated(self):
+        for error in (MemoryError, ValueError):
+            with pytest.raises(
+                error, match=r"max_memory=1000 bytes of scratch are too few .* \d+ bytes; got"
+            ):
+                fftconv.convolve(self.x, self.w, max_memory=1000)
+            with pytest.raises(
+                error, match=r"'fft' cannot answer this problem: it needs .* bytes of scratch"
+            ):
+                fftconv.convolve(self.x, self.w, max_memory="1 MB", method="fft")
+        tracemalloc.start()
+        try:
+            with pytest.raises(MemoryError):
+                fftconv.convolve(self.x, self.w, max_memory=2000)
+            assert tracemalloc.get_traced_memory()[1] < self.x.nbytes / 10
+        finally:
+            tracemalloc.stop()
+
+
+class TestResult:
+    """A result that memory cannot hold is refused with the numbers, not killed by the system."""
+
+    def test_beyond_memory(self):
+        tall, wide = np.broadcast_to(1.0, (2**20, 1)), np.broadcast_to(1.0, (1, 2**20))
+        words = (
+            r"the result of shape \(1048576, 1048576\) float64 would take 8.0 TiB, and .* of memory are left"
+        )
+        for call in (fftconv.convolve, fftconv.correlate, fftconv.fftconvolve):
+            with pytest.raises(MemoryError, match=words):
+                call(tall, wide, axes=0)
+
+    def test_beyond_any_array(self):
+        tall, wide = np.broadcast_to(1.0, (2**40, 1)), np.broadcast_to(1.0, (1, 2**40))
+        with pytest.raises(MemoryError, match=r"would take 8388608.0 EiB"):
+            fftconv.convolve(tall, wide, axes=0)
+
+    def test_of_the_general_family(self):
+        x, w = np.broadcast_to(np.float32(1), (1, 1, 2**22)), np.broadcast_to(np.float32(1), (2**20, 1, 1))
+        with pytest.raises(MemoryError, match=r"would take 16.0 TiB"):
+            fftconv.lax.conv(x, w, (1,), "VALID")
+        with pytest.raises(MemoryError, match=r"would take 16.0 TiB"):
+            fftconv.nn.conv1d(x, w)
+
+    def test_what_fits_is_not_asked_about(self, monkeypatch):
+        monkeypatch.setattr(room, "available", lambda: 0)
+        assert fftconv.convolve(np.ones(100), np.ones(3)).size == 102
+        monkeypatch.setattr(room, "LARGE", 500)
+        with pytest.raises(MemoryError, match=r"would take 0\.8 KiB"):
+            fftconv.convolve(np.ones(100), np.ones(3))
 
 
 def test_a_method_that_cannot_keep_the_bound_is_refused():

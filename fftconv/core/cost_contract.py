@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from fftconv.core.channels import Channels
+from fftconv.core.config import Config
 from fftconv.core.cost import BUILT_IN, HostProfile, backward_seconds, fft_seconds, shared_seconds
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import TileLayout
@@ -23,6 +24,11 @@ MULTIPLY_ADD = {8: 0.12, 16: 0.25}
 LONG_DOUBLE = 10.0
 # Nanoseconds of one small matrix product.
 PRODUCT = 90.0
+# Twiddle factors of both directions, in complex numbers per point of an axis. FFTW keeps 0.45 to 1.1 of a real
+# transform and 0.01 to 0.2 of a complex one.
+TABLES = {"f": 0.8, "c": 0.15}
+# Idle plans that the cache of an engine holds unless told otherwise.
+KEPT = Config().cache_bytes
 
 Step = tuple[int, float, float]
 """Jobs of a step, the interpreter's seconds of each, and the others."""
@@ -136,7 +142,8 @@ def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> in
     )
     rows = prod(n for a, n in enumerate(layout.tile_size) if a not in layout.axes)
     repeated = layout.tiling.blocks * rows if c.products and layout.repeats_spectra else 1
-    total = c.kernel_bytes * repeated + min(workers, c.kernel_jobs) * kernel_plan
+    total = c.kernel_bytes * repeated
+    kernels = min(workers, c.kernel_jobs) * kernel_plan
     if c.products:
         plans = c.input_chunk * (1 if p.group_outputs == 1 else 2)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
@@ -146,4 +153,16 @@ def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> in
         jobs = c.jobs * -(-p.in_channels // c.input_chunk)
         total += c.round_slots * spectrum * (p.in_channels + p.out_channels)
     workers = min(workers, jobs)
-    return total + workers * plans * (signal + spectrum * (2 if fresh else 1))
+    tiles = workers * plans * (signal + spectrum * (2 if fresh else 1))
+    # the kernel's transforms are idle by then, and stay as long as the cache has room
+    idle = kernels if kernels <= KEPT else KEPT // kernel_plan * kernel_plan
+    return total + _tables(layout) + max(kernels, idle + tiles)
+
+
+def _tables(layout: TileLayout) -> int:
+    """Bytes of the twiddle factors that the library keeps, once for all workers."""
+    real = layout.dtype.kind == "f"
+    points = (
+        layout.tiling.nfft[a] * TABLES["f" if real and a == layout.run_axis else "c"] for a in layout.axes
+    )
+    return int(sum(points) * layout.dtype.itemsize * (2 if real else 1))

@@ -179,7 +179,9 @@ def scratch(form: str, p: ConvProblem, workers: int) -> int:
     kernel = size * prod(p.w_shape)
     if form in ("taps", "jit"):
         lengths = tap_lengths(p) if form == "taps" else loop_lengths(p)
-        return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+        # loops add up in the output itself
+        sums = 2 * prod(lengths) if form == "taps" else 0
+        return kernel + workers * size * (sums + _window(p, cut(p, (1,) * p.ndim), lengths))
     layout = patches(p, form)
     height = p.group_outputs * prod(c.rows for c in layout.cells)
     patch = prod(c.patch for c in layout.cells)

@@ -4,10 +4,10 @@ A spectral method computes in float64 and rounds. With u the unit roundoff, a tr
 most ``c u log2(N) ||x||`` in the 2-norm (Higham, Accuracy and Stability of Numerical Algorithms, theorem 24.2);
 forward, kernel and inverse transform together give, by Cauchy and Schwarz, at every output
 
-    |error| <= 3 c u log2(N) ||x|| ||w||.
+    |error| <= 3 c u log2(N) ||x|| ||w||
 
-Rounding recovers the exact sum when that is below one half. ``c = 8`` covers the constants of mixed radices with
-room to spare; measured errors stay below a hundredth of the bound.
+(`core.accuracy`, derived in ``docs/accuracy.md``). Rounding recovers the exact sum when that is below one half.
+``c = 8`` covers the constants of mixed radices with room to spare: measured errors are a fiftieth of it and less.
 
 Integers beyond that bound are split into limbs, the digits of ``x = sum_i x_i 2^(bi)`` in ``[-2^(b-1), 2^(b-1))``.
 The limbs of x are input channels of a problem in float64, one output channel per power of two:
@@ -22,16 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import frexp, log2, prod, sqrt
+from math import frexp, prod, sqrt
 
 import numpy as np
 
+from fftconv.core.accuracy import transform_error, whole_points
 from fftconv.core.lazy import lazy
 from fftconv.core.plan import ConvPlan, Tiling
 from fftconv.core.problem import ConvProblem, Ints
-
-UNIT_ROUNDOFF = 2.0**-53
-CONSTANT = 3 * 8
 
 
 def rounding_recovers(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> bool:
@@ -41,14 +39,10 @@ def rounding_recovers(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> bool:
 
 def recovers(p: ConvProblem, tiling: Tiling | None, peaks: float) -> bool:
     """The same for operands the product of whose largest magnitudes is `peaks`."""
-    points = prod(tiling.nfft) if tiling else _points(p)
+    points = prod(tiling.nfft) if tiling else whole_points(p)
     samples = min(prod(p.x_shape[1:]), 2 * points * p.group_inputs)
     norm = sqrt(samples) * sqrt(prod(p.w_shape[1:])) * peaks
-    return CONSTANT * UNIT_ROUNDOFF * log2(max(2, points)) * norm < 0.5
-
-
-def _points(p: ConvProblem) -> int:
-    return prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
+    return transform_error(p, tiling) * norm < 0.5
 
 
 def peak(a: np.ndarray) -> float:

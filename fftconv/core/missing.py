@@ -52,7 +52,8 @@ def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) 
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
-    restore = restorer(p, kernel) if plan.chosen.tiling is not None else None
+    signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
+    restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None else None
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)

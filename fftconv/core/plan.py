@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from fftconv.core.problem import ConvProblem, Ints
 
 if TYPE_CHECKING:
     from fftconv.core.exactness import Limbs
+
+
+SUMS = ("direct", "band", "jit")
+"""Methods that add up the products of every output on its own."""
+
+
+class ScratchError(MemoryError, ValueError):
+    """No method keeps within the bytes that it may use."""
+
+
+class Tolerance(NamedTuple):
+    """What an error may be: ``|error| <= absolute + relative * sum|x w|``, at every output."""
+
+    relative: float
+    absolute: float
+
+    def __str__(self) -> str:
+        return f"rtol={self.relative:.3g}, atol={self.absolute:.3g}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,10 @@ class Request:
     tiling : Tiling or None
         The tile that `overlap_save` has to use: of a problem at least as long, with no pads along axes that it does
         not cover.
+    tolerance : Tolerance or None
+        What the error may be. The planner knows no values; `core.certificate` puts them to its plans.
+    inaccurate : tuple of str
+        The methods that were found not to promise it.
     """
 
     method: str | None = None
@@ -42,6 +64,8 @@ class Request:
     bits: tuple[int, int] = (0, 0)
     prepared: bool = False
     tiling: Tiling | None = None
+    tolerance: Tolerance | None = None
+    inaccurate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,9 @@ class Candidate:
         Whether dilations are first split into dense problems, each answered by `method`.
     reason : str
         Why the method is out; empty where it is eligible.
+    error : float
+        Bound of the error of any output: of a sum, over the same sum with magnitudes; of a spectral tile, over the
+        2-norms of the samples it holds and of the kernel; 0 where the result is exact.
     rank : float
         What methods are compared by: the predicted time on a nominal number of workers, so that the choice,
         and with it every bit of the result, does not depend on how many a call has.
@@ -101,20 +128,34 @@ class Candidate:
     reason: str = ""
     rank: float = 0.0
     limbs: Limbs | None = None
+    error: float = 0.0
 
     @property
     def eligible(self) -> bool:
         return not self.reason
 
+    @property
+    def is_spectral(self) -> bool:
+        """Whether the error is bounded tile by tile, and not output by output."""
+        return self.method not in SUMS
+
 
 @dataclass(frozen=True)
 class ConvPlan:
-    """A problem, the method that answers it, and everything that was weighed."""
+    """A problem, the method that answers it, and everything that was weighed.
+
+    Attributes
+    ----------
+    problem, chosen, candidates, engine
+    bound : float or None
+        Where values were given: what the error of no output exceeds. Plans are equal whatever the values.
+    """
 
     problem: ConvProblem
     chosen: Candidate
     candidates: tuple[Candidate, ...]
     engine: str
+    bound: float | None = field(default=None, compare=False)
 
     @property
     def method(self) -> str:
@@ -136,26 +177,21 @@ class ConvPlan:
         return self.chosen.tiling
 
     def __str__(self) -> str:
-        rows = [("method", "predicted", "scratch", "workers", "")]
+        rows = [("method", "predicted", "scratch", "workers", "error bound", "")]
         for c in self.candidates:
-            mark = "* " if c is self.chosen else "  "
+            name = f"{'*' if c is self.chosen else ' '} {c.method}"
             if c.eligible:
-                rows.append(
-                    (
-                        mark + c.method,
-                        _seconds(c.seconds),
-                        _bytes(c.scratch),
-                        str(c.workers),
-                        _detail(c),
-                    )
-                )
+                found = _seconds(c.seconds), _bytes(c.scratch), str(c.workers), _error(c)
+                rows.append((name, *found, _detail(c)))
             else:
-                rows.append((mark + c.method, "-", "-", "-", c.reason))
-        widths = [max(len(r[i]) for r in rows) for i in range(4)]
+                rows.append((name, "-", "-", "-", "-", c.reason))
+        widths = [max(len(r[i]) for r in rows) for i in range(5)]
         table = [
-            "  ".join([*(cell.ljust(w) for cell, w in zip(r, widths, strict=False)), r[4]]) for r in rows
+            "  ".join([*(cell.ljust(w) for cell, w in zip(r, widths, strict=False)), r[-1]]) for r in rows
         ]
-        return "\n".join([str(self.problem), f"engine {self.engine}", *(line.rstrip() for line in table)])
+        values = [] if self.bound is None else [f"error of these values at most {self.bound:.2g}"]
+        lines = [str(self.problem), f"engine {self.engine}", *table, *values]
+        return "\n".join(line.rstrip() for line in lines)
 
 
 def _seconds(t: float) -> str:
@@ -166,7 +202,16 @@ def _seconds(t: float) -> str:
 
 
 def _bytes(n: int) -> str:
+    if n >= 2**30:
+        return f"{n / 2**30:.1f} GiB"
     return f"{n / 2**20:.1f} MiB" if n >= 2**20 else f"{n / 2**10:.0f} KiB"
+
+
+def _error(c: Candidate) -> str:
+    """The bound of the error with what it is a multiple of."""
+    if not c.error:
+        return "exact"
+    return f"{c.error:.2g} {'|x| |w|' if c.is_spectral else 'sum|x w|'}"
 
 
 def _detail(c: Candidate) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 
+from fftconv.core.accuracy import sum_error, transform_error
 from fftconv.core.cost import BUILT_IN
 from fftconv.core.cost_contract import ChannelCost
 from fftconv.core.cost_direct import fits, useful_workers
@@ -18,7 +19,7 @@ from fftconv.core.cost_direct import seconds as direct_seconds
 from fftconv.core.engine import get_engine
 from fftconv.core.exactness import recovers, splits
 from fftconv.core.phases import residues, sub_problems
-from fftconv.core.plan import Candidate, ConvPlan, Request
+from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
 from fftconv.core.tile_choice import NOMINAL_WORKERS, Room, overlap_save, weigh, whole
 from fftconv.core.tiling import TileLayout, spectral_dtype
@@ -56,9 +57,16 @@ def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> 
     if request.method is not None:
         chosen = next(c for c in candidates if c.method == request.method)
         if not chosen.eligible:
-            raise ValueError(
+            error = ScratchError if chosen.scratch else ValueError
+            raise error(
                 f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}"
             )
+    elif not any(c.eligible for c in candidates):
+        least = min((c for c in candidates if c.scratch), key=lambda c: c.scratch)
+        raise ScratchError(
+            f"max_memory={request.max_memory} bytes of scratch are too few for every method: the least is that of "
+            f"{least.method!r}, {least.scratch} bytes; got {problem}"
+        )
     else:
         chosen = min((c for c in candidates if c.eligible), key=lambda c: c.rank)
     return ConvPlan(problem, chosen, candidates, engine)
@@ -70,26 +78,27 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Ca
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
-    whole = fits(method, p) if method in _SUMS else all(b == 1 for b in p.lhs_dilation)
+    whole = fits(method, p) if method in SUMS else all(b == 1 for b in p.lhs_dilation)
     found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
     if request.prepared:
         found = _without_kernel(found, p)
     if method in SPECTRAL and (p.dtype.kind == "b" or request.fft_exact is False):
         found = _by_limbs(found, p, request, workers)
-    # the direct sum needs next to nothing and is what remains under any bound
-    if method != "direct" and 0 < request.max_memory < found.scratch:
-        return Candidate(
-            method, reason=f"it needs {found.scratch} bytes of scratch, the bound is {request.max_memory}"
-        )
+    found = replace(found, error=_error(found, p))
+    if 0 < request.max_memory < found.scratch:
+        reason = f"it needs {found.scratch} bytes of scratch, the bound is {request.max_memory}"
+        return Candidate(method, scratch=found.scratch, reason=reason)
     return found
 
 
 def _out(method: str, p: ConvProblem, request: Request) -> str:
     """Why `method` may not answer, or an empty string."""
+    if method in request.inaccurate:
+        return f"its error bound exceeds {request.tolerance} on these values"
     if method == "direct":
         return ""
     if p.ndim == 0:
-        return "there is no axis to transform" if method not in _SUMS else "there is no axis"
+        return "there is no axis to transform" if method not in SUMS else "there is no axis"
     if method == "band":
         return (
             "" if fits("band", p) else "a band of outputs needs a float dtype and taps that neighbours share"
@@ -102,8 +111,16 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
     return ""
 
 
+def _error(c: Candidate, p: ConvProblem) -> float:
+    if p.dtype.kind not in "fc":
+        return 0.0
+    return transform_error(p, c.tiling) if c.is_spectral else sum_error(p)
+
+
 def _sum(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
     workers = useful_workers(method, p, workers)
+    while workers > 1 and 0 < request.max_memory < direct_scratch(method, p, workers):
+        workers -= 1
     rank = direct_seconds(method, p, NOMINAL_WORKERS)
     if method == "jit":
         rank = max(rank, direct_seconds("taps", p, NOMINAL_WORKERS) / STAND_IN)
@@ -143,9 +160,8 @@ def _without_kernel(found: Candidate, p: ConvProblem) -> Candidate:
 
 
 SPECTRAL = ("fft", "overlap_save")
-_SUMS = ("direct", "band", "jit")
 _WHOLE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
-    **{method: partial(_sum, method) for method in _SUMS},
+    **{method: partial(_sum, method) for method in SUMS},
     "fft": _whole,
     "overlap_save": _overlap_save,
 }

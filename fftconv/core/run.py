@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fftconv.core.certificate import Miss, missed
 from fftconv.core.config import Config, get_config
 from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.kernel import Kernel
@@ -15,6 +16,7 @@ from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import SPECTRAL, plan_conv
 from fftconv.core.problem import ConvProblem
+from fftconv.core.room import new_result
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
 
@@ -29,7 +31,7 @@ def run(
     `out` must not share memory with `x` or `w`; the doors see to that.
     """
     if out is None:
-        out = np.empty(problem.out_shape, problem.dtype)
+        out = new_result(problem.out_shape, problem.dtype)
     Runner(problem, request)(x, w, out)
     return out
 
@@ -48,8 +50,14 @@ def plan_of(
 
 
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:
-    """The plan for these values: integers are transformed whole only where rounding is proved to recover their sums."""
+    """The plan for these values.
+
+    Integers are transformed whole only where rounding is proved to recover their sums, other numbers summed by a
+    method that promises the tolerance, if one is asked for.
+    """
     plan = plan_conv(problem, request)
+    if request.tolerance is not None and problem.dtype.kind in "fc":
+        return _accurate(plan, x, w, request)
     if not _depends_on_values(plan, request):
         return plan
     if rounding_recovers(plan, x, w):
@@ -59,7 +67,30 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
 
 def _depends_on_values(plan: ConvPlan, request: Request) -> bool:
     """Whether the values have to be looked at before `plan` may answer."""
+    if plan.problem.dtype.kind in "fc":
+        return request.tolerance is not None
     return plan.problem.dtype.kind in "iu" and plan.method in SPECTRAL and request.fft_exact is None
+
+
+def _accurate(plan: ConvPlan, x: np.ndarray, w: np.ndarray, request: Request) -> ConvPlan:
+    """`plan`, or the next best one that can promise the tolerance of these values."""
+    asked = request.tolerance
+    assert asked is not None
+    misses: list[tuple[Miss, str]] = []
+    while (miss := missed(plan, (x, w), asked)) is not None:
+        misses.append((miss, plan.method))
+        request = replace(request, inaccurate=(*request.inaccurate, plan.method))
+        if request.method is None and sum(c.eligible for c in plan.candidates) > 1:
+            plan = plan_conv(plan.problem, request)
+            continue
+        least, method = min(misses, key=lambda found: found[0].excess)
+        who = f"method {method!r} cannot" if request.method else "no method can"
+        raise ValueError(
+            f"{who} promise |error| <= atol + rtol * sum|in1 * in2| with {asked}: the bound of {method!r} is "
+            f"{least.bound:.2g} where {least.asked:.2g} is asked for; a wider dtype= has smaller errors; "
+            f"got {plan.problem}"
+        )
+    return plan
 
 
 class Runner:
@@ -94,6 +125,13 @@ class Runner:
                 settled, plan_for(settled.plan.problem, x, w, self.request)
             )
         settled.execute(settled.plan, x, w, out)
+
+    def check(self) -> None:
+        """Raise what planning would, before anything is allocated."""
+        if self._single is not None:
+            self._single.check()
+            return
+        self._settled = self._settle(get_config(), worker_limit(self.request.workers))
 
     @staticmethod
     def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:

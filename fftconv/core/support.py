@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from math import inf, log2, prod, sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
 
-from fftconv.core.exactness import CONSTANT, peak
+from fftconv.core.accuracy import transform_error
+from fftconv.core.exactness import peak
 from fftconv.core.problem import ConvProblem
 from fftconv.core.trim import trim
 
@@ -101,13 +102,13 @@ def _moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, in
 
 
 def restorer(
-    p: ConvProblem, kernel: np.ndarray | None = None
+    p: ConvProblem, kernel: np.ndarray | None = None, signs: bool = True
 ) -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     """What puts the output of a transform right: a function of x, w and out; `kernel` is the w of all calls, if one is.
 
-    It makes non-negative what cannot be negative, and 0 what sees nothing but zeros.
+    It makes 0 what sees nothing but zeros, and non-negative what cannot be negative, unless `signs` are right already.
     """
-    real, parts = p.dtype.kind == "f", _sparse_samples(p)
+    real, parts = signs and p.dtype.kind == "f", _sparse_samples(p)
     if real and kernel is not None:
         real = _least(kernel) >= 0
 
@@ -171,9 +172,7 @@ def _least(a: np.ndarray) -> float:
 
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
     """Bound of the rounding error of any output, whatever the tiles."""
-    points = prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
-    energy = _energy(x) * _energy(w)
-    bound = CONSTANT / 2 * float(np.finfo(p.dtype).eps) * log2(max(2, points)) * sqrt(energy)
+    bound = transform_error(p, None) * sqrt(_energy(x) * _energy(w))
     return bound if bound < inf else inf
 
 

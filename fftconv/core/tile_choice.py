@@ -68,9 +68,11 @@ def overlap_save(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> 
     Like every choice that shapes bits, this one is made for the nominal number of workers.
     """
     axes = transformed_axes(p)
-    for prefer in (_waste(p, fast), _length):
+    # in little room, an execute holds less
+    helds = (EXECUTE_BYTES, room.limit // 16) if room.limit < 16 * EXECUTE_BYTES else (EXECUTE_BYTES,)
+    for held, prefer in product(helds, (_waste(p, fast), _length)):
         lengths = [axis_lengths(p, a, fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
-        found = sorted(_tilings(p, product(*lengths)), key=_rank(p))
+        found = sorted(_tilings(p, product(*lengths), held), key=_rank(p))
         fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, room) <= room.limit), None)
         if fitting is not None:
             return weigh(p, fitting, workers, "overlap_save", room)
@@ -117,19 +119,21 @@ def _waste(p: ConvProblem, fast: FastLength) -> Preference:
     return waste
 
 
-def _tilings(p: ConvProblem, shapes: Iterator[Ints] | list[Ints]) -> Iterator[Tiling]:
+def _tilings(
+    p: ConvProblem, shapes: Iterator[Ints] | list[Ints], held: int = EXECUTE_BYTES
+) -> Iterator[Tiling]:
     """Both packings of every transform shape, with the blocks, rows and batches of an execute filled in."""
     packings = (False, True) if spectral_dtype(p).kind == "f" else (False,)
     for nfft in shapes:
         for packed in packings:
-            yield _fill_execute(p, nfft, packed)
+            yield _fill_execute(p, nfft, packed, held)
 
 
-def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool) -> Tiling:
-    """How many rows, blocks and batch entries share an execute."""
+def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool, held: int) -> Tiling:
+    """How many rows, blocks and batch entries share an execute of about `held` bytes."""
     axes = transformed_axes(p)
     bytes_each = prod(nfft) * spectral_dtype(p).itemsize * (2 if packed else 1)
-    room = max(1, EXECUTE_BYTES // bytes_each)
+    room = max(1, held // bytes_each)
     step = [1] * p.ndim
     for a in axes:
         axis = phased_axis(p, a)

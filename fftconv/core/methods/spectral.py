@@ -23,6 +23,7 @@ from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
 from fftconv.core.methods import lone
+from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
@@ -40,7 +41,13 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     engine = get_engine(layout.dtype)
     with spare(engine, *spectra_memory(layout, engine)) as memory:
         spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
-        apply_spectra(layout, engine, (x, spectra, out), plan.workers)
+        apply_spectra(
+            layout, engine, (x, spectra, out), plan.workers, Care(layout, x, Facts(plan.problem, w))
+        )
+
+
+# of outputs that see one input each (see `core.missing.watched`)
+execute.keeps_signs = True  # type: ignore[attr-defined]
 
 
 def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
@@ -64,21 +71,29 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
         return memory
 
     spectra = kernel.kept((shape, transform), repeated if repeats else once)
-    channels = channels_of(layout)
-    if channels.lone:
-        return lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
+    channels, facts = channels_of(layout), Facts(p, kernel.w)
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        apply_spectra(layout, engine, (x, spectra(), out), plan.workers)
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
 
-    return run
+    run.keeps_signs = True  # type: ignore[attr-defined]
+    if not channels.lone:
+        return run
+    alone = lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
+
+    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        (run if on_pedestal(p, x) else alone)(plan, x, w, out)
+
+    return run_alone
 
 
-def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: int) -> None:
+def apply_spectra(
+    layout: TileLayout, engine: Engine, arrays: Arrays, workers: int, care: Care | None = None
+) -> None:
     """Convolve `x` with prepared kernel spectra into `out`; `arrays` is (x, spectra, out)."""
     channels = channels_of(layout)
     if channels.products:
-        _multiply(channels, engine, arrays, workers)
+        _multiply(channels, engine, arrays, workers, None if care is None or care.idle else care)
         return
     shapes, dtype = Round.shapes(channels), arrays[1].dtype
     with spare(engine, shapes[0], dtype) as inputs, spare(engine, shapes[1], dtype) as outputs:
@@ -87,29 +102,36 @@ def apply_spectra(layout: TileLayout, engine: Engine, arrays: Arrays, workers: i
             scratch.run(jobs, workers)
 
 
-def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int) -> None:
+def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, care: Care | None) -> None:
     """Outputs of one input each: a few channels of a few tiles at a time, transformed while they are in the cache."""
     layout = channels.layout
     p = layout.problem
     x, spectra, out = arrays
     outputs = p.group_outputs
-    source, sink = Source(layout, x), Sink(layout, out)
+    source = Source(layout, x)
+    sink = Sink(layout, out, care.never_negative if care is not None and care.positive else None)
     spec = _tile_spec(layout, channels)
+
+    def put(levels: list[Level], job: Job, targets: range, y: np.ndarray) -> None:
+        if care is not None:
+            care.give(levels, job, targets, y)
+        sink.scatter(job, targets, y)
 
     def drain(jobs: Iterator[tuple[Range, Range, Job]]) -> None:
         with engine.borrow(spec) as plan:
             for (a, b), (first, last), job in jobs:
                 source.gather(job, range(a, b), plan.signal)
+                levels = [] if care is None else care.take(job, b - a, plan.signal)
                 plan.forward()
                 held = plan.spectrum_whole[:, : b - a]
                 if outputs == 1:
                     np.multiply(held, spectra[a:b, 0], out=held)
-                    sink.scatter(job, range(a, b), plan.backward())
+                    put(levels, job, range(a, b), plan.backward())
                     continue
                 with engine.borrow(spec) as inverse:
                     for j in range(first, last):
                         np.multiply(held, spectra[a:b, j], out=inverse.spectrum_whole[:, : b - a])
-                        sink.scatter(job, range(a * outputs + j, b * outputs, outputs), inverse.backward())
+                        put(levels, job, range(a * outputs + j, b * outputs, outputs), inverse.backward())
 
     share(
         product(

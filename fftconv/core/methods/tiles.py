@@ -6,6 +6,8 @@ Axes of kernel length 1 are carried along, never transformed. What is copied whe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
@@ -55,9 +57,15 @@ class Source:
 
 
 class Sink:
-    """The output of one call, scattered tile by tile."""
+    """The output of one call, scattered tile by tile.
 
-    def __init__(self, layout: TileLayout, out: np.ndarray) -> None:
+    Where an output is negative, `never_negative` is asked whether that can be rounding only.
+    """
+
+    def __init__(
+        self, layout: TileLayout, out: np.ndarray, never_negative: Callable[[Job, range], bool] | None = None
+    ) -> None:
+        self.never_negative = never_negative
         a = layout.run_axis
         self.packed = layout.tiling.packed
         blocks = 1 if layout.blocks_are_phases else layout.tiling.blocks
@@ -75,5 +83,9 @@ class Sink:
         sources = (y.real, y.imag) if self.packed else (y,)
         for source, moves in zip(sources, job.writes, strict=False):
             for windowed, place, wanted in moves:
-                found = source[wanted]
-                arrays[windowed][place] = np.rint(found).astype(np.int64) if self.rounds else found
+                found, target = source[wanted], arrays[windowed][place]
+                target[...] = np.rint(found).astype(np.int64) if self.rounds else found
+                if self.never_negative is None or np.minimum.reduce(target, axis=None) >= 0:
+                    continue
+                if self.never_negative(job, channels):
+                    np.maximum(target, 0, out=target)

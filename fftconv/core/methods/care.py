@@ -1,0 +1,206 @@
+"""What keeps rounding from showing, tile by tile, while a tile is in the cache.
+
+*Pedestal.* The error of a tile follows the norm of its samples, most of which may be a constant that they all share:
+the bias of a camera, a barometer's thousand hectopascals. Convolution is linear, so
+
+    x * w = (x - c) * w + c (1 * w),
+
+where 1 is one inside the array and zero outside. The last term is c times a sum of taps, exact but for one rounding,
+at the edges too. With c the mean of what each block holds, ``|x - c| <= |x|``: the bound of the error gets smaller.
+
+*Signs.* Sums of products of non-negative numbers are not negative, so what a transform gives below 0 is set to 0.
+
+Whether there is anything to do is found out from a few samples; most calls end there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fftconv.core.jobs import EVERY, Job, Reads
+from fftconv.core.lazy import lazy
+from fftconv.core.methods.blocks import correlation_kernel
+from fftconv.core.problem import ConvProblem
+from fftconv.core.tiling import TileLayout
+
+# How small the spread of some samples has to be, beside their mean, for it to be taken away. In float64 an error
+# of the size of the roundoff is small enough, but a constant has to stay one.
+SPREAD = {"f": 1 / 16, "d": 2.0**-20}
+# Samples to look at along each axis, by the number of spatial axes.
+LOOKS = {1: 32, 2: 8}
+
+
+class Level(NamedTuple):
+    """What was taken from some blocks: their samples in the scratch, and the means."""
+
+    part: int
+    place: tuple[Any, ...]
+    mean: np.ndarray
+
+
+class Facts:
+    """What a kernel says, found out when it is asked for."""
+
+    def __init__(self, p: ConvProblem, w: np.ndarray) -> None:
+        self.problem = p
+        self.w = w
+
+    @lazy
+    def never_negative(self) -> bool:
+        return bool(self.w.item(0) >= 0 and self.w.min() >= 0)
+
+    @lazy
+    def sums(self) -> np.ndarray:
+        """Sums of the first taps along every axis: (O, \\*K + 1)."""
+        sums = correlation_kernel(self.problem, self.w)[:, 0].astype(np.longdouble)
+        for axis in range(1, sums.ndim):
+            zero = np.zeros((*sums.shape[:axis], 1, *sums.shape[axis + 1 :]), sums.dtype)
+            sums = np.concatenate((zero, sums.cumsum(axis)), axis)
+        return sums.astype(np.float64)
+
+
+class Care:
+    """What one call does to its tiles beside transforming them; only where each output sees one input.
+
+    Attributes
+    ----------
+    pedestal, positive : bool
+        Whether a mean is taken from each block, and whether no output can be negative unless a sample is.
+    """
+
+    def __init__(self, layout: TileLayout, x: np.ndarray, kernel: Facts) -> None:
+        self.layout = layout
+        self.x = x
+        self.kernel = kernel
+        self.known: dict[str, np.ndarray] = {}
+        p = layout.problem
+        real = p.dtype.char in SPREAD and p.group_inputs == 1
+        self.pedestal = on_pedestal(p, x)
+        self.positive = real and x.item(0) >= 0 and kernel.never_negative and bool(_some(x).min() >= 0)
+
+    @property
+    def idle(self) -> bool:
+        return not (self.pedestal or self.positive)
+
+    def take(self, job: Job, channels: int, signal: np.ndarray) -> list[Level]:
+        """Take the means from the blocks of a job, samples of the first `channels` channels."""
+        if not self.pedestal:
+            return []
+        ndim = self.layout.problem.ndim
+        axes = tuple(a - ndim for a in self.layout.axes)
+        levels = []
+        for i, part in enumerate(self._parts(job, signal[:, :channels])):
+            for move in job.reads[i].moves:
+                samples = part[move.scratch]
+                if samples.size:
+                    levels.append(Level(i, move.scratch, _mean(samples, axes)))
+                    samples -= levels[-1].mean
+        return levels
+
+    def give(self, levels: list[Level], job: Job, outputs: range, y: np.ndarray) -> None:
+        """Give back to the outputs of a job, which are those channels, what was taken."""
+        parts = self._parts(job, y[:, : len(outputs)]) if levels else ()
+        for level in levels:
+            part = parts[level.part]
+            rows, every, blocks, *inner = level.place
+            carried = [
+                span if a not in self.layout.axes else slice(0, n)
+                for a, (span, n) in enumerate(zip(inner, self.layout.tile_size, strict=True))
+            ]
+            target = part[(rows, every, blocks, *carried)]
+            taps = self._taps(inner, outputs)
+            if target.ndim > taps.ndim + 1:
+                taps = taps[:, None]
+            given = level.mean * taps
+            # inside the array it is one number, which may as well be rounded first
+            alike = given.shape[-1] == 1
+            np.add(target, given.astype(target.dtype) if alike else given, out=target, casting="same_kind")
+
+    def _taps(self, inner: list[slice], outputs: range) -> np.ndarray:
+        """The sum of the taps of every output that meet samples, where these are those of `inner`: (O, \\*spatial)."""
+        key = str((inner, outputs))
+        if key not in self.known:
+            self.known[key] = self._summed(inner, outputs)
+        return self.known[key]
+
+    def _summed(self, inner: list[slice], outputs: range) -> np.ndarray:
+        found = self.kernel.sums[outputs.start : outputs.stop : outputs.step]
+        for a, (span, k) in enumerate(zip(inner, self.layout.problem.kernel_size, strict=True)):
+            n = self.layout.tile_size[a]
+            begin, end, _ = span.indices(n)
+            if (begin, end) == (0, n) or a not in self.layout.axes:
+                found = found.take([k], 1 + a) - found.take([0], 1 + a)
+            else:
+                z = np.arange(n)
+                found = found.take(np.clip(end - z, 0, k), 1 + a) - found.take(
+                    np.clip(begin - z, 0, k), 1 + a
+                )
+        return found
+
+    def never_negative(self, job: Job, outputs: range) -> bool:
+        """Whether none of these outputs of a job sees a negative sample; no tap is negative."""
+        p = self.layout.problem
+        channels = range(p.in_channels)[
+            outputs.start // p.group_outputs : (outputs[-1] // p.group_outputs) + 1
+        ]
+        x = self.x[:, channels.start : channels.stop]
+        return all(_seen(self.layout, tile, x).min(initial=0) >= 0 for tile in job.tiles)
+
+    def _parts(self, job: Job, a: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The tiles of a job in the scratch; two that see the array alike as one, at half the passes."""
+        if not self.layout.tiling.packed:
+            return (a,)
+        if len(job.reads) == 2 and _alike(*job.reads):
+            return (a,)
+        return (a.real, a.imag)[: len(job.reads)]
+
+
+def _alike(first: Reads, second: Reads) -> bool:
+    return [m.scratch for m in first.moves] == [m.scratch for m in second.moves]
+
+
+def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
+    """A box of samples that holds all that a tile reads."""
+    p = layout.problem
+    spans = []
+    for a, (y0, y1) in enumerate(tile.spans):
+        first = y0 * p.stride[a] - p.pads[a][0]
+        end = (y1 - 1) * p.stride[a] + p.dilated_kernel[a] - p.pads[a][0]
+        spans.append(slice(max(first, 0), max(end, 0)))
+    return x[(slice(*tile.batch), EVERY, *spans)]
+
+
+def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The mean along `axes`; of equal samples, exactly their value."""
+    mean: np.ndarray = samples.mean(axes, keepdims=True)
+    at: list[Any] = [EVERY] * samples.ndim
+    for axis in axes:
+        at[axis] = slice(0, 1)
+    first = samples[tuple(at)]
+    pairs = [(mean.real, first.real), (mean.imag, first.imag)][: 2 if mean.dtype.kind == "c" else 1]
+    for m, f in pairs:
+        np.copyto(m, f, where=np.abs(m - f) <= 32 * np.finfo(f.dtype).eps * np.abs(f))
+    return mean
+
+
+def on_pedestal(p: ConvProblem, x: np.ndarray) -> bool:
+    """Whether samples differ little beside what they have in common: three of them first, then some more."""
+    if p.dtype.char not in SPREAD or p.group_inputs > 1:
+        return False
+    n = x.size
+    few = x.item(0), x.item(n // 2), x.item(n - 1)
+    limit = 2 * SPREAD[p.dtype.char]
+    if not max(few) - min(few) <= limit * abs(few[1]):
+        return False
+    some = _some(x).astype(np.float64)
+    return bool(some.std() < SPREAD[p.dtype.char] * abs(some.mean()))
+
+
+def _some(x: np.ndarray) -> np.ndarray:
+    """Some dozens of samples from all over the array."""
+    most = LOOKS.get(x.ndim - 2, 4)
+    steps = (max(1, m // most) for m in x.shape)
+    found: np.ndarray = x[tuple(slice(step // 2, None, step) for step in steps)]
+    return found
