@@ -21,6 +21,8 @@ settings.register_profile(
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# for a second run under other circumstances: pytest --hypothesis-profile=brief
+settings.register_profile("brief", settings.get_profile("fftconv"), max_examples=15)
 settings.load_profile("fftconv")
 
 
