@@ -75,6 +75,11 @@ class Care:
         self.x = x
         self.kernel = kernel
         self.known: dict[str, np.ndarray] = {}
+        # outputs of a block per transformed axis; what lies beyond may not even have been computed
+        self.dense = {
+            a: min(layout.tiling.nfft[a], (layout.tiling.step[a] - 1) * layout.phased[a].stride + 1)
+            for a in layout.axes
+        }
         p = layout.problem
         real = p.dtype.char in SPREAD and p.group_inputs == 1
         self.pedestal = on_pedestal(p, x)
@@ -105,11 +110,8 @@ class Care:
         for level in levels:
             part = parts[level.part]
             rows, every, blocks, *inner = level.place
-            carried = [
-                span if a not in self.layout.axes else slice(0, n)
-                for a, (span, n) in enumerate(zip(inner, self.layout.tile_size, strict=True))
-            ]
-            target = part[(rows, every, blocks, *carried)]
+            wanted = [slice(0, self.dense[a]) if a in self.dense else span for a, span in enumerate(inner)]
+            target = part[(rows, every, blocks, *wanted)]
             taps = self._taps(inner, outputs)
             if target.ndim > taps.ndim + 1:
                 taps = taps[:, None]
@@ -128,12 +130,11 @@ class Care:
     def _summed(self, inner: list[slice], outputs: range) -> np.ndarray:
         found = self.kernel.sums[outputs.start : outputs.stop : outputs.step]
         for a, (span, k) in enumerate(zip(inner, self.layout.problem.kernel_size, strict=True)):
-            n = self.layout.tile_size[a]
-            begin, end, _ = span.indices(n)
-            if (begin, end) == (0, n) or a not in self.layout.axes:
+            begin, end, _ = span.indices(self.layout.tile_size[a])
+            if a not in self.dense or (begin == 0 and end >= self.dense[a] + k - 1):
                 found = found.take([k], 1 + a) - found.take([0], 1 + a)
             else:
-                z = np.arange(n)
+                z = np.arange(self.dense[a])
                 found = found.take(np.clip(end - z, 0, k), 1 + a) - found.take(
                     np.clip(begin - z, 0, k), 1 + a
                 )
