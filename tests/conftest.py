@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ import fftconv.core.run as running
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
+
+# predictions are made from the built-in coefficients, here and in child processes, whatever this machine was tuned to
+os.environ["FFTCONV_PROFILE"] = "off"
 
 settings.register_profile(
     "fftconv",

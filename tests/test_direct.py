@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
+from fftconv.core.cost_direct import BUILT_IN, FORMS, cheapest, fits, patches, seconds
 from fftconv.core.methods import blas, direct, gemm, jit, lines, taps
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
@@ -170,7 +170,7 @@ def test_scratch_is_as_predicted(form, workers):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    predicted = cost_direct.scratch(form, p, workers)
+    predicted = cost_direct.scratch(form, p, workers, BUILT_IN)
     # a job's last wish for memory may come when its sibling has ended: fewer copies than workers is fine
     assert predicted / workers * 0.8 <= peak <= predicted * 1.2 + 2**17, (predicted, peak)
 
@@ -178,18 +178,19 @@ def test_scratch_is_as_predicted(form, workers):
 @given(p=problems())
 def test_predictions_are_sane(p):
     p = repaired(p, "taps")
-    assert cheapest(p) in FORMS and fits(cheapest(p), p)
+    assert cheapest(p, BUILT_IN) in FORMS and fits(cheapest(p, BUILT_IN), p)
     for form in ("direct", "band", "jit", *FORMS):
         if fits(form, p):
-            assert 0 < seconds(form, p, 2) < 1
-            assert 0 < cost_direct.scratch(form, p, 1) <= cost_direct.scratch(form, p, 2)
+            assert 0 < seconds(form, p, 2, BUILT_IN) < 1
+            one, two = (cost_direct.scratch(form, p, workers, BUILT_IN) for workers in (1, 2))
+            assert 0 < one <= two
 
 
 def test_more_of_everything_costs_more():
     small = problem((64, 64), (3, 3), "same", "f4", Extras(channels=(2, 2)))
     for form in ("taps", "gemm", "band"):
         for more in ({"batch": 8}, {"input_size": (256, 256)}, {"out_channels": 16}, {"kernel_size": (9, 9)}):
-            assert seconds(form, replace(small, **more), 1) > seconds(form, small, 1)
+            assert seconds(form, replace(small, **more), 1, BUILT_IN) > seconds(form, small, 1, BUILT_IN)
 
 
 def test_bands_serve_few_channels():
@@ -197,7 +198,7 @@ def test_bands_serve_few_channels():
 
     def height(channels: int) -> int:
         p = problem((256, 256), (7, 7), "same", "f4", Extras(channels=(channels, channels)))
-        return max(c.rows for c in patches(p, "band").cells)
+        return max(c.rows for c in patches(p, "band", BUILT_IN).cells)
 
     assert height(1) >= 4 > height(64)
 

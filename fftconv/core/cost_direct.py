@@ -39,7 +39,7 @@ def _by_dtype(**values: float) -> dict[str, float]:
     return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DirectCosts:
     """Fitted coefficients, all in seconds; by dtype character where they differ, others by item size.
 
@@ -141,15 +141,15 @@ def has_numba() -> bool:
 
 
 @lru_cache(maxsize=1024)
-def cheapest(p: ConvProblem) -> str:
+def cheapest(p: ConvProblem, host: DirectCosts) -> str:
     """The form that "direct" takes: the fastest on one worker, so that the sum is the same on any number."""
-    return min((f for f in FORMS if fits(f, p)), key=lambda f: seconds(f, p, 1))
+    return min((f for f in FORMS if fits(f, p)), key=lambda f: seconds(f, p, 1, host))
 
 
-def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_IN) -> float:
+def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> float:
     """Predicted time of `form`."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     jobs, busy = _MODELS[form](form, p, host)
     used = _worth_waking(jobs, busy, workers, host)
     # a single line needs next to nothing around it
@@ -157,10 +157,10 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_I
     return call + (busy / used + host.thread if used > 1 else busy)
 
 
-def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts = BUILT_IN) -> int:
+def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts) -> int:
     """How many of `most` threads `form` has work for that repays waking them."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     return _worth_waking(*_MODELS[form](form, p, host), most, host)
 
 
@@ -169,10 +169,10 @@ def _worth_waking(jobs: int, busy: float, most: int, host: DirectCosts) -> int:
     return used if used > 1 and busy / used + host.thread < busy else 1
 
 
-def scratch(form: str, p: ConvProblem, workers: int) -> int:
+def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     """Predicted bytes beyond input and output."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     size = p.dtype.itemsize
     if form == "lines":
         return workers * size * (line_block(p) + max(p.kernel_size))
@@ -182,7 +182,7 @@ def scratch(form: str, p: ConvProblem, workers: int) -> int:
         # loops add up in the output itself
         sums = 2 * prod(lengths) if form == "taps" else 0
         return kernel + workers * size * (sums + _window(p, cut(p, (1,) * p.ndim), lengths))
-    layout = patches(p, form)
+    layout = patches(p, form, host)
     height = p.group_outputs * prod(c.rows for c in layout.cells)
     patch = prod(c.patch for c in layout.cells)
     passes = 1 if layout.channels == p.group_inputs else 2
@@ -323,10 +323,10 @@ class Patches:
 
 
 @lru_cache(maxsize=1024)
-def patches(p: ConvProblem, form: str) -> Patches:
+def patches(p: ConvProblem, form: str, host: DirectCosts) -> Patches:
     """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
     layouts = [_layout(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
-    return min(layouts, key=lambda layout: _product_seconds(p, layout, BUILT_IN))
+    return min(layouts, key=lambda layout: _product_seconds(p, layout, host))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
@@ -351,7 +351,7 @@ def _layout(p: ConvProblem, rows: Ints) -> Patches:
 
 
 def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
-    layout = patches(p, form)
+    layout = patches(p, form, host)
     return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), _product_seconds(p, layout, host)
 
 
