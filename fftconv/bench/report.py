@@ -21,7 +21,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "pyfftw",
-    "numba",
+    "llvmlite",
     "torch",
     "opencv-python-headless",
     "opencv-python",
