@@ -23,7 +23,7 @@ PACKAGES = (
     "numpy",
     "scipy",
     "pyfftw",
-    "numba",
+    "llvmlite",
     "torch",
     "opencv-python-headless",
     "opencv-python",

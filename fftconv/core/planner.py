@@ -33,9 +33,6 @@ CHANNEL_SCRATCH = 192 * 2**20
 
 METHODS = ("direct", "band", "jit", "fft", "overlap_save")
 
-# How much slower than compiled loops the blocked ones may be that stand in for them until they are compiled.
-STAND_IN = 2.0
-
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
     """The cheapest eligible method for `problem` under `request`.
@@ -105,7 +102,7 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
         )
     if method == "jit":
         dense = p.with_(lhs_dilation=(1,) * p.ndim)
-        return "" if fits("jit", dense) else f"compiled loops need the package numba and have no {p.dtype}"
+        return "" if fits("jit", dense) else f"compiled loops need the package llvmlite and have no {p.dtype}"
     if p.dtype.kind in "iu" and request.fft_exact is False and not any(request.bits):
         return "rounding could not be proved to give the exact integers"
     return ""
@@ -123,8 +120,6 @@ def _sum(method: str, p: ConvProblem, request: Request, workers: int, profile: P
     while workers > 1 and 0 < request.max_memory < direct_scratch(method, p, workers, host):
         workers -= 1
     rank = direct_seconds(method, p, NOMINAL_WORKERS, host)
-    if method == "jit":
-        rank = max(rank, direct_seconds("taps", p, NOMINAL_WORKERS, host) / STAND_IN)
     seconds = direct_seconds(method, p, workers, host)
     return Candidate(method, seconds, direct_scratch(method, p, workers, host), workers, rank=rank)
 
