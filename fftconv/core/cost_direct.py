@@ -124,6 +124,8 @@ def fits(form: str, p: ConvProblem) -> bool:
     axis = line_axis(p)
     dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
     extends = sum(k > 1 for k in p.kernel_size)
+    if any(b for a, b in enumerate(p.boundary) if a != axis):
+        return False
     return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
 
 
