@@ -21,6 +21,8 @@ Windows do not care which operand is called the kernel, so the shorter one is: c
 the convolution of `in1` with ``rev(conj(in2))``; where `in2` is the kernel its reversal and that of the convolution
 cancel (``flip=False``), and where it takes the part of `x` it is viewed backwards and the conjugate goes
 to the other two: ``in1 * conj(in2) = conj(conj(in1) * in2)``.
+
+Where something other than zeros lies outside in1, it lies outside in1 only: then in2 is the kernel, however long.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftconv.core.boundary import Boundary, Outside
 from fftconv.core.problem import ConvProblem, Ints
 
 Array = np.ndarray
@@ -59,15 +62,17 @@ def valid(n: int, k: int) -> tuple[int, int]:
 
 
 class Axis(NamedTuple):
-    """One axis: the lengths of both operands, and the window of the full output where it is convolved."""
+    """One axis: both lengths, the window of the full output where it is convolved, what lies outside in1, its value."""
 
     n: int
     k: int
     window: tuple[int, int] | None
+    boundary: Boundary = Boundary.ZERO
+    fill: Any = 0
 
     @property
     def is_spatial(self) -> bool:
-        return self.window is not None and self.n > 1 and self.k > 1
+        return self.window is not None and (self.n > 1 or self.boundary > 0) and self.k > 1
 
     @property
     def length(self) -> int:
@@ -77,7 +82,7 @@ class Axis(NamedTuple):
         return self.n if self.k == 1 else self.k
 
     def swapped(self) -> Axis:
-        return Axis(self.k, self.n, self.window)
+        return self._replace(n=self.k, k=self.n)
 
 
 class Part(NamedTuple):
@@ -193,6 +198,9 @@ def lay_out(
         x_dtype=dtypes[roles[0]],
         w_dtype=dtypes[roles[1]],
         dtype=dtypes[2],
+        outside=Outside.of(
+            [axes[i].boundary for i in order.space], next((a.fill for a in axes if a.fill), 0)
+        ),
     )
     missing = [len(axes) - n for n in ndims]
     conjugate = correlate and dtypes[1].kind == "c"
@@ -212,6 +220,8 @@ def lay_out(
 def swap_pays(axes: Sequence[Axis]) -> bool:
     """Whether in2 should take the part of the signal: it is longer, and in1 would not become a bank of kernels."""
     spatial = [a for a in axes if a.is_spatial]
+    if any(a.boundary for a in spatial):
+        return False
     if prod(a.k for a in spatial) <= prod(a.n for a in spatial):
         return False
     batch1 = prod(a.n for a in axes if a.k == 1)
@@ -223,7 +233,7 @@ _ALL, _BACKWARDS = slice(None), slice(None, None, -1)
 
 
 def _part(axis: Axis, reverse_x: bool, reverse_w: bool) -> Part:
-    n, k, window = axis
+    n, k, window, *_ = axis
     x = w = _ALL
     if window is not None:
         start, length = window

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
+from fftconv._boundary import extension
 from fftconv._broadcast import Array
 from fftconv._general import refuse_masked, request
 from fftconv._recipe import Door, DType, Options, recipe_for
@@ -21,8 +22,6 @@ from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_ZEROS = ("constant", "zeros", "fill")
 
 
 def as_operand(name: str, value: Any) -> Array:
@@ -75,12 +74,20 @@ def mode_text(mode: Any) -> str:
     return str(mode)
 
 
-def options_of(axes: Any, dtype: Any, method: Any, workers: Any, **limits: Any) -> Options:
-    """Keywords in canonical form; `limits` are those of `limits_of`."""
+def options_of(
+    axes: Any,
+    dtype: Any,
+    method: Any,
+    workers: Any,
+    outside: tuple[Any, Any] = ("constant", 0.0),
+    **limits: Any,
+) -> Options:
+    """Keywords in canonical form; `outside` is (boundary, fill_value), `limits` are those of `limits_of`."""
     return Options(
         axes=None if axes is None else axes_of(axes),
         dtype=None if dtype is None else dtype_of(dtype),
         request=replace(request(method, workers), **limits_of(**limits)),
+        extension=extension(*outside),
     )
 
 
@@ -184,36 +191,13 @@ def _overlaps_itself(a: Array) -> bool:
     return False
 
 
-def check_plain(**keywords: Any) -> None:
-    """Refuse the keywords whose other values are settled names but not yet offered."""
-    boundary = keywords.pop("boundary", "constant")
-    words = (boundary,) if isinstance(boundary, str) else boundary
-    if not isinstance(words, Iterable) or any(word not in _ZEROS for word in words):
-        _refuse(
-            "boundary",
-            boundary,
-            "'constant': zeros lie outside the arrays (convolve2d has 'wrap' and 'symm')",
+def check_zeros(boundary: Any, fill_value: Any) -> None:
+    """Refuse what is not offered to a kernel that is kept."""
+    if extension(boundary, fill_value) is not None:
+        raise ValueError(
+            "boundary and fill_value must be left at their defaults, zeros outside of x, for a kernel that is kept "
+            f"(convolve has them); got boundary={boundary!r}, fill_value={fill_value!r}"
         )
-    for name, value in keywords.items():
-        if name not in _PLAIN:
-            raise TypeError(f"there is no keyword {name!r}")
-        plain, meaning = _PLAIN[name]
-        if not (
-            value is plain or (isinstance(plain, (str, float)) and np.isscalar(value) and value == plain)
-        ):
-            _refuse(name, value, f"{plain!r}: {meaning}")
-
-
-_PLAIN = {
-    "fill_value": (0.0, "zeros lie outside the arrays"),
-}
-
-
-def _refuse(name: str, value: Any, available: str) -> None:
-    shown = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)
-    raise ValueError(
-        f"{name} must be left at its default in this version, got {shown}; available is {available}"
-    )
 
 
 def is_plain(a: Any, b: Any, mode: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import Call, check_plain, dtype_of, mode_text, options_of
+from fftconv._door import Call, dtype_of, mode_text, options_of
 from fftconv._missing import care_of, explained
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
@@ -52,6 +52,7 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
         shaping[name] = keywords.pop(name, shaping[name])
     for name in ("rtol", "atol", "max_memory"):
         shaping[name] = keywords.pop(name, None)
+    outside = keywords.pop("boundary", "constant"), keywords.pop("fill_value", 0.0)
     keywords.pop("out", None)
     care = care_of(
         keywords.pop("nan_policy", "propagate"),
@@ -59,17 +60,18 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
         keywords.pop("weights", None),
         overflow=keywords.pop("overflow", "wrap"),
     )
-    check_plain(**keywords)
+    for name in keywords:
+        raise TypeError(f"there is no keyword {name!r}")
     if _is_shape(in1) and _is_shape(in2):
         dtype = dtype_of(shaping["dtype"] or np.float64)
-        options = options_of(**{**shaping, "dtype": None})
+        options = options_of(**{**shaping, "dtype": None}, outside=outside)
         return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
     if _is_shape(in1) != _is_shape(in2):
         raise ValueError(
             f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
             "numpy.asarray makes an array of a tuple"
         )
-    call, a, b = explained(Call(CONVOLVE, mode, options_of(**shaping)), (in1, in2), care)
+    call, a, b = explained(Call(CONVOLVE, mode, options_of(**shaping, outside=outside)), (in1, in2), care)
     return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), call.options).plan(
         (a, b)
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fftconv.core import planner
+from fftconv.core.boundary import ZEROS, Outside
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads
 
@@ -34,6 +35,7 @@ class Geometry(NamedTuple):
     rhs_dilation: Ints
     groups: int = 1
     flip: bool = False
+    outside: Outside = ZEROS
 
 
 class Call:

@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftconv._around import Around
+from fftconv._boundary import Extension
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
-from fftconv._normalised import Kernel, Samples, Sums, normalise
+from fftconv._normalised import CONVOLVE, Kernel, Samples, Sums, normalise, without_data
 from fftconv._overflow import checked
 from fftconv._recipe import DType, native
+from fftconv.core.boundary import Boundary
 from fftconv.core.problem import Ints
 
 OMIT = ("omit", "omit_keep")
@@ -63,6 +66,7 @@ def is_nan(value: Any) -> bool:
 def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -> Any:
     """The call, with `care` for the samples of in1."""
     in1, in2 = operands
+    call, care = _settled(call, care)
     ordinary = checked if care.checks else Call.__call__
     masked = isinstance(in1, np.ma.MaskedArray)
     if care.policy == "propagate" and not (masked or care.averages):
@@ -94,6 +98,21 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
         )
     found, lost = _averaged(call, view, b, shape)
     return _returned(_cast(found, dtype), lost, in1 if masked else None, out)
+
+
+def _settled(call: Call, care: Care) -> tuple[Call, Care]:
+    """A fill value that is missing is none: what lies outside has no weight."""
+    extension = call.options.extension
+    if care.outside or extension is None:
+        return call, care
+    along = tuple(Boundary.ZERO if b == Boundary.CONSTANT else b for b in extension.along)
+    if not any(along):
+        return call._replace(options=call.options._replace(extension=None)), care
+    weightless = tuple(
+        none or b == Boundary.CONSTANT for b, none in zip(extension.along, extension.weightless, strict=True)
+    )
+    around = Extension(along, weightless, 0.0)
+    return call._replace(options=call.options._replace(extension=around)), care._replace(outside=True)
 
 
 def _scalars(call: Call, operands: tuple[Any, Array], care: Care, out: Any) -> Any:
@@ -239,18 +258,37 @@ def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, An
     """The normalised convolution, and where it is lost or kept missing."""
     ndim = len(shape)
     a, b = (native(v.reshape((1,) * (ndim - v.ndim) + v.shape)) for v in (view.data, b))
-    axes = call.axes(ndim)
-    window = call.door.windows[call.mode]
-    sizes = {axis: (a.shape[axis], b.shape[axis]) for axis in axes}
-    sums = Sums(call.mode, call.options._replace(axes=axes), {i: window(*sizes[i]) for i in axes}, sizes)
+    axes, mode, outside = call.axes(ndim), call.mode, view.outside
+    around = Around.of(call, (a.shape, b.shape))
     kept, samples = _samples(view, a.shape, axes)
-    kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
-    kernel.check()
     x = a.astype(np.result_type(a.dtype, np.float64))
     np.copyto(x, 0, where=samples.missing)
     if samples.weights is not None:
         x *= samples.weights
-    values, region, gone = normalise(sums, x, kernel, samples, view.outside)
+    window, data = call.door.windows[mode], None
+    if around is not None and around.is_empty:
+        outside = False
+    elif around is not None:
+        data = around.data(~samples.missing) if around.is_filled else None
+        x = around.samples(x.astype(np.result_type(x, np.asarray(around.fill).dtype), copy=False))
+        samples = Samples(
+            ~around.weights(~samples.missing),
+            None if samples.weights is None else around.weights(samples.weights),
+        )
+        mode, window = "valid", CONVOLVE.windows["valid"]
+    sizes = {axis: (x.shape[axis], b.shape[axis]) for axis in axes}
+    windows = {i: window(*sizes[i]) for i in axes}
+    sums = Sums(mode, call.options._replace(axes=axes, extension=None), windows, sizes)
+    kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
+    kernel.check()
+    values, region, gone = normalise(sums, x, kernel, samples, outside)
+    if data is not None:
+        alone = without_data(sums, kernel, samples.missing, data)
+        np.copyto(values, np.nan, where=alone)
+        if gone is not None:
+            alone = np.broadcast_to(alone, shape).copy()
+            alone[region] |= gone
+        region, gone = sums.everything(ndim), alone
     keeps = view.policy == "omit_keep"
     if gone is None and not keeps:
         return values, np.ma.nomask

@@ -8,12 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from fftconv._general import DTypeError, Geometry, RuleError, array, integer, integers, problem
+from fftconv.core.boundary import Boundary, Outside
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints, Pads, dilated_size
 from fftconv.core.room import new_result
 from fftconv.core.run import run
 
-PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+PAD_MODES = {
+    "zeros": Boundary.ZERO,
+    "reflect": Boundary.REFLECT,
+    "replicate": Boundary.EDGE,
+    "circular": Boundary.WRAP,
+}
 
 
 class Settings(NamedTuple):
@@ -45,10 +51,10 @@ def forward(
     batched = _batched(x, ndim)
     _check_channels(batched.shape, w.shape, rules.groups)
     if given.padding_mode != "zeros":
-        batched = _extended(batched, rules.pads, given.padding_mode)
-        rules = rules._replace(pads=((0, 0),) * ndim)
+        _check_reach(batched.shape[2:], rules.pads, given.padding_mode)
     _check_fit(batched.shape[2:], w.shape[2:], rules)
-    geometry = Geometry(rules.stride, rules.pads, (1,) * ndim, rules.dilation, rules.groups)
+    outside = Outside.of((PAD_MODES[given.padding_mode],) * ndim)
+    geometry = Geometry(rules.stride, rules.pads, (1,) * ndim, rules.dilation, rules.groups, outside=outside)
     out = _run(batched, w, geometry, (x.ndim == ndim + 1, x.dtype), asked)
     return _biased(out, bias, w.shape[0], ndim)
 
@@ -243,9 +249,8 @@ def _check_fit(size: Ints, kernel: Ints, rules: Rules) -> None:
             )
 
 
-def _extended(x: np.ndarray, pads: Pads, mode: str) -> np.ndarray:
-    """`x` with explicit margins; negative pads crop."""
-    size = x.shape[2:]
+def _check_reach(size: Ints, pads: Pads, mode: str) -> None:
+    """How far torch lets each mode pad; negative pads crop."""
     for axis, (n, pair) in enumerate(zip(size, pads, strict=True)):
         most = {"reflect": n - 1, "circular": n, "replicate": max(pair) if n else 0}[mode]
         if max(pair) > most:
@@ -256,10 +261,6 @@ def _extended(x: np.ndarray, pads: Pads, mode: str) -> np.ndarray:
             raise RuleError(
                 f"negative padding must leave samples: spatial axis {axis} has {n}, padding is {pair}"
             )
-    inner = tuple(slice(max(-lo, 0), n - max(-hi, 0)) for n, (lo, hi) in zip(size, pads, strict=True))
-    margins = [(0, 0), (0, 0), *((max(lo, 0), max(hi, 0)) for lo, hi in pads)]
-    cropped = x[(slice(None), slice(None), *inner)]
-    return np.pad(cropped, margins, mode=PAD_MODES[mode])  # type: ignore[call-overload, no-any-return]
 
 
 def _output_gradient(grad: np.ndarray, x: Ints, w: Ints, rules: Rules, ndim: int) -> np.ndarray:

@@ -32,6 +32,7 @@ import numpy as np
 
 from fftconv._broadcast import Array, full, same, valid
 from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv._renormalize import FAINT
 from fftconv.core.plan import Request
 from fftconv.core.support import bounding_box
 
@@ -39,10 +40,6 @@ Region = tuple[slice, ...]
 """Some of the outputs: a slice per axis, with begin and end on the convolved ones."""
 
 CONVOLVE = Door({"full": full, "same": same, "valid": valid})
-
-# The part of a kernel that is not to be told from zero, or not to be trusted, in sums that hold all of it. A float32
-# kernel made to sum to zero does so to about this part.
-FAINT = 2.0**-20
 
 # Outputs of one block in which sums are made again, per convolved axis: 1, 2, or more of them.
 _BLOCKS = (1024, 32, 12)
@@ -261,6 +258,15 @@ def normalise(sums: Sums, x: Array, kernel: Kernel, samples: Samples, outside: b
     if lost is not None:
         np.copyto(part, np.nan, where=lost)
     return Normalised(values, region, lost)
+
+
+def without_data(sums: Sums, kernel: Kernel, missing: Array, data: Array) -> Array:
+    """Where taps that are not zero meet missing samples and no data; what is neither is beside the point."""
+    taps = (kernel.taps != 0).astype(np.uint8)
+    region, like = sums.everything(data.ndim), (np.dtype(np.int64), 0.0)
+    gaps, found = (sums.freely().part(a.astype(np.uint8), taps, region, like) for a in (missing, data))
+    lost: Array = (found == 0) & (gaps > 0)
+    return lost
 
 
 @dataclass(frozen=True)

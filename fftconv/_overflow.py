@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from fftconv._around import Around
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
 from fftconv._recipe import DType
 from fftconv.core.accuracy import CONSTANT, UNIT_ROUNDOFF
+from fftconv.core.boundary import Boundary
 from fftconv.core.exactness import peak
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints
@@ -44,10 +46,15 @@ def checked(call: Call, in1: Any, in2: Any, out: Any = None) -> Any:
     if out is not None:
         check_out(out, shape, dtype)
     axes = call.axes(len(shape))
-    if _bound((a, b), axes, len(shape)) <= np.iinfo(dtype).max:
+    extension = call.options.extension
+    if extension is None:
+        bound = _bound((a, b), axes, len(shape))
+    else:
+        bound = _kernel_bound(max(peak(a), abs(extension.fill)), b, _along(b, axes, len(shape)))
+    if bound <= np.iinfo(dtype).max:
         return call(a, b, out)
     found = call(a, b)
-    _check(call, (a, b), found)
+    _check(*_spelled_out(call, a, b), found)
     if out is None:
         return found
     out[...] = found
@@ -72,7 +79,24 @@ def _along(a: Array, axes: Ints, ndim: int) -> Ints:
 def _bound(operands: Pair, axes: Ints, ndim: int) -> float:
     """No sum is larger than the largest sample times the sum of all magnitudes of the shorter operand's entries."""
     x, w = sorted(operands, key=lambda v: v.size, reverse=True)
-    return peak(x) * float(np.abs(w.astype(np.float64)).sum(_along(w, axes, ndim)).max()) * _SLACK
+    return _kernel_bound(peak(x), w, _along(w, axes, ndim))
+
+
+def _kernel_bound(largest: float, w: Array, axes: Ints) -> float:
+    return largest * float(np.abs(w.astype(np.float64)).sum(axes).max()) * _SLACK
+
+
+def _spelled_out(call: Call, a: Array, b: Array) -> tuple[Call, Pair]:
+    """The same sums with zeros, or nothing, outside of in1."""
+    ndim = max(a.ndim, b.ndim)
+    a, b = (v.reshape((1,) * (ndim - v.ndim) + v.shape) for v in (a, b))
+    around = Around.of(call, (a.shape, b.shape))
+    if around is None:
+        return call._replace(options=call.options._replace(extension=None)), (a, b)
+    if Boundary.CONSTANT in around.along:
+        a = a.astype(_holding(a.dtype, int(around.fill)))
+    options = call.options._replace(axes=call.axes(ndim), extension=None)
+    return call._replace(mode="valid", options=options), (around.samples(a), b)
 
 
 def _check(call: Call, operands: Pair, found: Array) -> None:
@@ -92,6 +116,15 @@ def _check(call: Call, operands: Pair, found: Array) -> None:
     if over.any():
         at = np.unravel_index(int(np.where(over, np.abs(near), -1).argmax()), found.shape)
         raise _error(dtype, tuple(map(int, at)), float(near[at]))
+
+
+def _holding(dtype: DType, fill: int) -> DType:
+    """The dtype of samples, or one that holds them and the fill value too."""
+    if dtype.kind != "b" and np.iinfo(dtype).min <= fill <= np.iinfo(dtype).max:
+        return dtype
+    if dtype != np.uint64:
+        return np.dtype(np.int64)
+    raise ValueError(f"fill_value must be at least 0 beside {dtype} under overflow='raise', got {fill}")
 
 
 def _terms(operands: Pair, axes: Ints, ndim: int) -> Iterator[int]:

@@ -12,6 +12,7 @@ import numpy as np
 from fftconv._broadcast import Array, Layout
 from fftconv._recipe import DType, Recipe, native
 from fftconv.core.adjoint import adjoint_kernel, adjoint_problem, kernel_gradient
+from fftconv.core.excerpt import Box, crop
 from fftconv.core.kernel import Kernel, Store
 from fftconv.core.lazy import lazy
 from fftconv.core.methods.blocks import boxes
@@ -19,7 +20,6 @@ from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.run import Runner
-from fftconv.core.support import Box, crop
 from fftconv.core.tiling import TileLayout
 from fftconv.core.workers import for_each, worker_limit
 

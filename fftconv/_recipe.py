@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftconv._boundary import Extension, fill_of
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
+from fftconv._renormalize import Restriction, correct
+from fftconv.core.boundary import Boundary
 from fftconv.core.certificate import bound
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import Ints
@@ -64,6 +67,19 @@ class Options(NamedTuple):
     axes: Ints | None = None
     dtype: DType | None = None
     request: Request = Request()
+    extension: Extension | None = None
+
+    @property
+    def weightless(self) -> bool:
+        """Whether what lies outside has no weight, along some axis."""
+        return self.extension is not None and any(self.extension.weightless)
+
+    def surroundings(self, ndim: int) -> dict[int, tuple[Boundary, bool]]:
+        """Per convolved axis of `ndim`, what lies outside and whether that has no weight; empty for zeros."""
+        if self.extension is None:
+            return {}
+        convolved = range(ndim) if self.axes is None else normal_axes(self.axes, ndim)
+        return dict(zip(convolved, self.extension.on(len(convolved)), strict=True))
 
 
 PLAIN = Options()
@@ -83,6 +99,8 @@ class Recipe:
         What computes that problem.
     native : bool
         False where an operand has to be brought to native byte order first.
+    restriction : Restriction or None
+        What is made of the sums where the outside has no weight.
     """
 
     shape: Ints
@@ -90,6 +108,7 @@ class Recipe:
     layout: Layout | None
     run: Runner | None
     native: bool
+    restriction: Restriction | None = None
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
@@ -108,6 +127,7 @@ class Recipe:
 
     def _compute(self, layout: Layout, run: Runner, operands: tuple[Array, Array], out: Array) -> None:
         in1, in2 = operands if self.native else map(native, operands)
+        corrections = None if self.restriction is None else self.restriction.corrections(in2)
         x, w = layout.operands(in1, in2)
         y = layout.out.of(out)
         run(x, w, y)
@@ -115,6 +135,8 @@ class Recipe:
             np.conjugate(y, out=y)
         if layout.merges and not np.may_share_memory(y, out):
             layout.out.put(y, out)
+        if corrections is not None:
+            correct(out, corrections)
 
     def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
         """How the machine computes this call; for integers that may depend on the values."""
@@ -165,7 +187,7 @@ def recipe_for(
         Where shapes, dtypes and keywords break a rule; the message states it with the shapes.
     """
     shapes, dtypes = (first[0], second[0]), (first[1], second[1])
-    dtype = result_dtype(door, dtypes, options.dtype)
+    dtype = result_dtype(door, dtypes, options.dtype, options.weightless)
     if door.ndim is not None:
         _check_ndim(door, shapes)
     elif shapes == ((), ()):
@@ -175,8 +197,17 @@ def recipe_for(
             f"rtol and atol must be left out where results are rounded to float16 ({door.names[0]} {dtypes[0]}, "
             f"{door.names[1]} {dtypes[1]}), got {options.request.tolerance}; dtype='float32' keeps the errors small"
         )
+    if options.weightless and options.request.tolerance is not None:
+        raise ValueError(
+            "rtol and atol bound the errors of sums, and must be left out where sums are scaled to the weight inside "
+            f"(boundary='renormalize'); got {options.request.tolerance}"
+        )
     check_mode(door, mode)
     axes = _pair_axes(door, shapes, options.axes, mode)
+    restriction = None
+    if options.extension is not None:
+        fill = fill_of(options.extension.fill, dtype)
+        axes, restriction = _extend(axes, options, mode, (door.correlate, fill))
     result = tuple(a.length for a in axes)
     layout = None
     if 0 not in result and all(a.n and a.k for a in axes):
@@ -184,7 +215,27 @@ def recipe_for(
         swap = not door.keeps and swap_pays(axes)
         layout = lay_out(axes, (len(shapes[0]), len(shapes[1])), (d1, d2, dtype), door.correlate, swap)
     run = Runner(layout.problem, options.request) if layout else None
-    return Recipe(result, dtype, layout, run, all(d.isnative for d in dtypes))
+    return Recipe(result, dtype, layout, run, all(d.isnative for d in dtypes), restriction)
+
+
+def _extend(
+    axes: list[Axis], options: Options, mode: str, how: tuple[bool, Any]
+) -> tuple[list[Axis], Restriction | None]:
+    """The axes with what lies outside of them, and what follows where that has no weight.
+
+    `how` says whether this is a correlation, and what value constant axes have. The windows of ``valid`` read nothing
+    outside, whichever operand is the longer one.
+    """
+    given = options.surroundings(len(axes))
+    if mode == "valid":
+        return axes, None
+    bounds = [given.get(i, (Boundary.ZERO, False)) for i in range(len(axes))]
+    correlate, fill = how
+    extended = [
+        a._replace(boundary=b, fill=fill) if a.k > 1 else a for a, (b, _) in zip(axes, bounds, strict=True)
+    ]
+    weightless = tuple(none for _, none in bounds)
+    return extended, Restriction(tuple(axes), weightless, correlate) if any(weightless) else None
 
 
 def check_mode(door: Door, mode: str) -> None:
@@ -198,7 +249,9 @@ def _check_ndim(door: Door, shapes: tuple[Ints, Ints]) -> None:
             raise ValueError(f"{name} must be {door.ndim}-d, got shape {shape}")
 
 
-def result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) -> DType:
+def result_dtype(
+    door: Door, dtypes: tuple[DType, DType], asked: DType | None, weightless: bool = False
+) -> DType:
     """The dtype in which operands of `dtypes` are summed, `asked` where it can hold such sums."""
     for name, d in zip(door.names, dtypes, strict=True):
         if d.kind not in "biufc":
@@ -206,7 +259,11 @@ def result_dtype(door: Door, dtypes: tuple[DType, DType], asked: DType | None) -
             raise NotNumericError(
                 f"{name} must hold booleans, integers, real or complex numbers, got dtype {d}{reason}"
             )
-    common = np.result_type(*(map(_as_float, dtypes) if door.floats else dtypes)).newbyteorder("=")
+    if door.floats:
+        dtypes = (_as_float(dtypes[0]), _as_float(dtypes[1]))
+    common = np.result_type(*dtypes).newbyteorder("=")
+    if weightless and common.kind not in "fc":
+        common = np.dtype(np.float64)
     if asked is None:
         return common
     if asked.kind not in "biufc" or not np.can_cast(common, asked, "same_kind"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fftconv._broadcast import Array
-from fftconv._door import as_operand, check_out, check_plain, mode_text, options_of, shape_of
+from fftconv._door import as_operand, check_out, check_zeros, mode_text, options_of, shape_of
 from fftconv._prepared import Prepared, Shared
 from fftconv._recipe import DType, Operand, Recipe, native, normal_axes, recipe_for, result_dtype
 from fftconv.core.config import PLANNING
@@ -129,7 +129,7 @@ class Convolver:
             "mode": mode, "axes": axes, "boundary": boundary, "fill_value": fill_value, "dtype": dtype,
             "shape": shape, "bank": bank, "method": method, "workers": workers, "planning": planning,
         }  # fmt: skip
-        check_plain(boundary=boundary, fill_value=fill_value)
+        check_zeros(boundary, fill_value)
         self._mode = mode_text(mode)
         options = options_of(axes, dtype, method, workers)
         self._options = options._replace(request=replace(options.request, prepared=True))

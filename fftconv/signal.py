@@ -20,10 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from fftconv._boundary import Extension
 from fftconv._broadcast import Array, full, same, same_late, valid
-from fftconv._door import Call, apply, as_operand, check_plain, mode_text, options_of, remembered
+from fftconv._door import Call, apply, as_operand, mode_text, options_of, remembered
 from fftconv._missing import answer, care_of
-from fftconv._recipe import PLAIN, Door, NotNumericError, check_mode, recipe_for
+from fftconv._recipe import PLAIN, Door, NotNumericError, Options, check_mode, recipe_for
+from fftconv.core.boundary import Boundary
 
 __all__ = [
     "choose_conv_method",
@@ -83,10 +85,18 @@ def convolve(
         is used, or refused with the reason.
     axes : int or sequence of int, optional
         Axes to convolve along; default all. On the others lengths must be equal or 1.
-    boundary : {"constant"}
-        What lies outside the arrays: zeros.
-    fill_value : float
-        The value outside: 0, or NaN under ``nan_policy="omit"``, by which what lies outside is missing as well.
+    boundary : {"constant", "edge", "reflect", "symmetric", "wrap", "renormalize"} or sequence of these
+        What lies outside in1, along every convolved axis or along each in the order of `axes`. The words are those of
+        `numpy.pad`, and the sums those of `numpy.pad` followed by ``valid``, for kernels of any length::
+
+            constant   kkkk|abcd|kkkk        reflect    cdcb|abcd|cbab
+            edge       aaaa|abcd|dddd        symmetric  dcba|abcd|dcba        wrap  abcd|abcd|abcd
+
+        ``renormalize`` has nothing outside: sums with zeros are scaled by the kernel's sum over that of the taps that
+        lie inside, NaN where that is 0; integers give float64. ``valid`` reads nothing outside. Also understood:
+        zeros, fill, nearest, replicate, mirror, symm, circular, grid-wrap.
+    fill_value : scalar
+        What ``constant`` puts outside; a value of the result's dtype. NaN under ``nan_policy="omit"`` is missing.
     nan_policy : {"propagate", "omit", "omit_keep", "raise"}
         What becomes of samples of `in1` that are NaN or infinite: they spoil exactly the outputs whose window holds
         them; they are missing, and outputs are means of what is there; the same, and the result is NaN where
@@ -122,9 +132,10 @@ def convolve(
     Raises
     ------
     ValueError
-        For unknown modes and methods, axes out of range, shapes that do not broadcast, an empty convolved axis, an
-        `out` of another shape or read-only, a method that cannot answer, a tolerance that no method can promise, a
-        kernel that sums to zero where samples are missing or weighted.
+        For unknown modes, methods and boundaries, a `fill_value` that the result cannot hold, axes out of range,
+        shapes that do not broadcast, an empty convolved axis, an `out` of another shape or read-only, a method that
+        cannot answer, a tolerance that no method can promise, a kernel that sums to zero where samples are missing or
+        weighted or the boundary is ``renormalize``.
     MemoryError
         Before anything is computed, if no method can keep within `max_memory` (this one is a ValueError too), or if the
         result itself is larger than the memory that is left.
@@ -153,6 +164,9 @@ def convolve(
     >>> convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
 
+    >>> convolve([1.0, 2.0, 3.0], [1, 1, 1], "same", boundary="reflect")
+    array([5., 6., 7.])
+
     A gap, and the means around it:
 
     >>> convolve([1, 2, np.nan, 4, 5], [0.25, 0.5, 0.25], "valid", nan_policy="omit")
@@ -165,11 +179,9 @@ def convolve(
     (2, 4, 100)
     """
     care = care_of(nan_policy, mask, weights, fill_value, overflow)
-    check_plain(
-        boundary=boundary,
-        fill_value=fill_value if care.outside else 0.0,
+    options = options_of(
+        axes, dtype, method, workers, (boundary, fill_value), rtol=rtol, atol=atol, max_memory=max_memory
     )
-    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
     return answer(Call(CONVOLVE, mode, options), (in1, in2), care, out)
 
 
@@ -210,11 +222,9 @@ def correlate(
     2
     """
     care = care_of(nan_policy, mask, weights, fill_value, overflow)
-    check_plain(
-        boundary=boundary,
-        fill_value=fill_value if care.outside else 0.0,
+    options = options_of(
+        axes, dtype, method, workers, (boundary, fill_value), rtol=rtol, atol=atol, max_memory=max_memory
     )
-    options = options_of(axes, dtype, method, workers, rtol=rtol, atol=atol, max_memory=max_memory)
     return answer(Call(CORRELATE, mode, options), (in1, in2), care, out)
 
 
@@ -318,13 +328,13 @@ def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", 
     return _planar(CORRELATE2D, (in1, in2), mode, boundary, fillvalue)
 
 
-_EXTENSIONS = {
-    "fill": "constant",
-    "pad": "constant",
-    "wrap": "wrap",
-    "circular": "wrap",
-    "symm": "symmetric",
-    "symmetric": "symmetric",
+_PLANAR = {
+    "fill": Boundary.CONSTANT,
+    "pad": Boundary.CONSTANT,
+    "wrap": Boundary.WRAP,
+    "circular": Boundary.WRAP,
+    "symm": Boundary.SYMMETRIC,
+    "symmetric": Boundary.SYMMETRIC,
 }
 
 
@@ -335,22 +345,18 @@ def _planar(door: Door, operands: tuple[Any, Any], mode: str, boundary: str, fil
         raise NotNumericError(
             f"images must hold integers, float32 or wider, or complex numbers; got {a.dtype} and {b.dtype}"
         )
-    if not isinstance(boundary, str) or boundary not in _EXTENSIONS:
-        raise ValueError(f"boundary must be one of {', '.join(map(repr, _EXTENSIONS))}; got {boundary!r}")
-    fill = _fill_value(fillvalue, plain.dtype) if _EXTENSIONS[boundary] == "constant" else None
-    nothing_there = 0 in plain.shape or 0 in b.shape or (0 in a.shape and fill is None)
-    if mode == "valid" or fill == 0 or nothing_there:
+    if not isinstance(boundary, str) or boundary not in _PLANAR:
+        raise ValueError(f"boundary must be one of {', '.join(map(repr, _PLANAR))}; got {boundary!r}")
+    along = _PLANAR[boundary]
+    fill = _fill_value(fillvalue, plain.dtype) if along == Boundary.CONSTANT else 0
+    if along == Boundary.CONSTANT and fill == 0:
         return plain(a, b)
-    pads = [_reach(door.windows[mode](n, k), n, k) for n, k in zip(a.shape, b.shape, strict=True)]
-    extra: dict[str, Any] = {} if fill is None else {"constant_values": fill}
-    wide = np.pad(a.astype(plain.dtype, copy=False), pads, _EXTENSIONS[boundary], **extra)  # type: ignore[call-overload]
-    return apply(door, (wide, b), "valid", PLAIN)
-
-
-def _reach(window: tuple[int, int], n: int, k: int) -> tuple[int, int]:
-    """How far a window of the full output reads before and after the n samples."""
-    start, length = window
-    return k - 1 - start, start + length - n
+    if along == Boundary.CONSTANT and 0 in a.shape and 0 not in b.shape and mode != "valid":
+        # nothing to extend, but something outside: windows of the fill value
+        pads = (length + k - 1 for length, k in zip(plain.shape, b.shape, strict=True))
+        return apply(door, (np.full(tuple(pads), fill), b), "valid", PLAIN)
+    options = Options(extension=Extension((along,), (False,), fill))
+    return apply(door, (a, b), mode, options)
 
 
 def _fill_value(fillvalue: Any, dtype: np.dtype) -> Any:

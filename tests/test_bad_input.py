@@ -220,19 +220,6 @@ class TestOut:
         np.testing.assert_allclose(signal.correlate(a, b, out=out), sps.correlate(a, b), atol=1e-13)
 
 
-@pytest.mark.parametrize(
-    "keyword, value",
-    [
-        ("boundary", "reflect"), ("boundary", "nonsense"), ("boundary", ("constant", "wrap")), ("boundary", None),
-        ("fill_value", 1.0), ("fill_value", np.nan),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("name", ["convolve", "correlate"])
-def test_settled_names_that_are_not_offered_yet(name, keyword, value):
-    words = f"{keyword} must be left at its default in this version, got .*; available is "
-    refuses(ValueError, words, getattr(signal, name), np.ones(3), np.ones(2), **{keyword: value})
-
-
 @pytest.mark.parametrize("value", [-1e-9, np.nan, np.inf, "1e-9", True, 1j, [1e-9]])
 def test_tolerances(value):
     for keyword in ("rtol", "atol"):

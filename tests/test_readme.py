@@ -31,9 +31,11 @@ def test_example(code: str, printed: str, tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("page", ["conventions.md", "missing.md"])
 def test_examples_of_the_pages(page: str, tmp_path: Path) -> None:
-    (code,) = [code for code, _ in EXAMPLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))]
-    (tmp_path / "example.py").write_text(code)
-    runpy.run_path(str(tmp_path / "example.py"))
+    examples = [code for code, _ in EXAMPLE.findall((ROOT / "docs" / page).read_text(encoding="utf-8"))]
+    assert examples
+    for code in examples:
+        (tmp_path / "example.py").write_text(code)
+        runpy.run_path(str(tmp_path / "example.py"))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/README.md", "docs/conventions.md", "docs/convolver.md"])

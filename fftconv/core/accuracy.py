@@ -11,6 +11,7 @@ from math import log2, prod
 
 import numpy as np
 
+from fftconv.core.excerpt import padded
 from fftconv.core.plan import Tiling
 from fftconv.core.problem import ConvProblem
 
@@ -43,4 +44,4 @@ def transform_error(p: ConvProblem, tiling: Tiling | None) -> float:
 
 def whole_points(p: ConvProblem) -> int:
     """More points than any transform of the whole problem has."""
-    return prod(2 * (n + k) for n, k in zip(p.input_size, p.kernel_size, strict=True))
+    return prod(2 * (n + k) for n, k in zip(padded(p).input_size, p.kernel_size, strict=True))

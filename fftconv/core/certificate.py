@@ -8,11 +8,13 @@ S has to be known: the plan itself computes it, from the magnitudes of the opera
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftconv.core.excerpt import extended, padded
 from fftconv.core.jobs import jobs_of
 from fftconv.core.methods import executor
 from fftconv.core.missing import quietly, watched
@@ -34,6 +36,7 @@ class Miss(NamedTuple):
 
 def bound(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> float:
     """What the error of no output exceeds, for these values."""
+    plan, x = _spelled_out(plan, x)
     if not plan.chosen.error:
         return 0.0
     with np.errstate(all="ignore"):
@@ -48,7 +51,8 @@ def bound(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> float:
 
 def missed(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], asked: Tolerance) -> Miss | None:
     """Where the plan cannot promise `asked` of these values; None where it can everywhere."""
-    error = plan.chosen.error
+    plan, x = _spelled_out(plan, operands[0])
+    operands, error = (x, operands[1]), plan.chosen.error
     if error == 0 or (error <= asked.relative and not plan.chosen.is_spectral):
         return None
     with np.errstate(all="ignore"):
@@ -57,6 +61,11 @@ def missed(plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], asked: Toler
         largest = _largest_sum(plan, *operands)
         miss = Miss(error * largest, asked.absolute + asked.relative * largest)
         return None if miss.bound <= miss.asked else miss
+
+
+def _spelled_out(plan: ConvPlan, x: np.ndarray) -> tuple[ConvPlan, np.ndarray]:
+    """What the tiles and sums of `plan` read, as the input of a problem with zeros outside."""
+    return replace(plan, problem=padded(plan.problem)), extended(plan.problem, x)
 
 
 def _largest_sum(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> float:

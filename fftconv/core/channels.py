@@ -20,6 +20,7 @@ from itertools import islice
 from math import prod
 from typing import TypeVar
 
+from fftconv.core.boundary import ZEROS
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import TileLayout
@@ -98,6 +99,7 @@ class Channels:
             and self.input_chunk == p.in_channels
             and tiling.batch == p.batch
             and p.dtype.kind in "fc"
+            and p.outside == ZEROS
             and set(p.stride) == set(p.rhs_dilation) == set(p.lhs_dilation) == {1}
             and all(p.pads[a] == (0, 0) for a in self.carried)
         )

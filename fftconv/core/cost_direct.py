@@ -122,6 +122,8 @@ def fits(form: str, p: ConvProblem) -> bool:
     axis = line_axis(p)
     dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
     extends = sum(k > 1 for k in p.kernel_size)
+    if any(b for a, b in enumerate(p.boundary) if a != axis):
+        return False
     return extends <= 1 and dense and p.group_inputs == p.group_outputs == 1
 
 
@@ -256,8 +258,11 @@ def row_outputs(p: ConvProblem) -> int:
 def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
 
-    It does for long rows, and where few rows have windows that reach outside.
+    It does for long rows, and where few rows have windows that reach outside. Rows read zeros beyond their ends, so
+    none are read in place where something else lies there.
     """
+    if p.outside.along:
+        return None
     spans = tuple(
         (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
         for n, k, m, s, (lo, _) in zip(

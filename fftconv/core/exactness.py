@@ -27,6 +27,7 @@ from math import frexp, prod, sqrt
 import numpy as np
 
 from fftconv.core.accuracy import transform_error, whole_points
+from fftconv.core.excerpt import padded
 from fftconv.core.lazy import lazy
 from fftconv.core.plan import ConvPlan, Tiling
 from fftconv.core.problem import ConvProblem, Ints
@@ -34,27 +35,28 @@ from fftconv.core.problem import ConvProblem, Ints
 
 def rounding_recovers(plan: ConvPlan, x: np.ndarray, w: np.ndarray) -> bool:
     """Whether rounding the spectral plan's output gives the exact sums of these integers."""
-    return recovers(plan.problem, plan.chosen.tiling, peak(x) * peak(w))
+    return recovers(plan.problem, plan.chosen.tiling, peak(x, plan.problem.outside.fill) * peak(w))
 
 
 def recovers(p: ConvProblem, tiling: Tiling | None, peaks: float) -> bool:
     """The same for operands the product of whose largest magnitudes is `peaks`."""
+    p = padded(p)
     points = prod(tiling.nfft) if tiling else whole_points(p)
     samples = min(prod(p.x_shape[1:]), 2 * points * p.group_inputs)
     norm = sqrt(samples) * sqrt(prod(p.w_shape[1:])) * peaks
     return transform_error(p, tiling) * norm < 0.5
 
 
-def peak(a: np.ndarray) -> float:
-    """Largest magnitude, without the overflow of ``abs(int8(-128))``."""
+def peak(a: np.ndarray, outside: float = 0.0) -> float:
+    """Largest magnitude of `a` and what lies outside, without the overflow of ``abs(int8(-128))``."""
     if a.size == 0:
         return 0.0
-    return max(abs(float(a.max())), abs(float(a.min())))
+    return max(abs(float(a.max())), abs(float(a.min())), abs(float(outside)))
 
 
-def peak_bits(a: np.ndarray) -> int:
+def peak_bits(a: np.ndarray, outside: float = 0.0) -> int:
     """Bits of the largest magnitude."""
-    return frexp(peak(a))[1]
+    return frexp(peak(a, outside))[1]
 
 
 @dataclass(frozen=True)

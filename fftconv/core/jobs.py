@@ -1,4 +1,4 @@
-"""The jobs of a spectral method: what one execute copies out of the input and into the output. Sizes only, no arrays.
+"""The jobs of a spectral method: what one execute copies out of the input and into the output. Sizes only, no samples.
 
 A thread that works out indices holds the interpreter's lock, and every other thread waits for it. So what a job
 copies is worked out once and kept with its layout: a call like one before does little but copy.
@@ -9,10 +9,11 @@ all windows along their axis, (N, C, windows, \\*spatial); blocks at an edge one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from fftconv.core.boundary import Boundary, Stretch, view_of
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import Tile, TileLayout, batched
 
@@ -20,7 +21,7 @@ from fftconv.core.tiling import Tile, TileLayout, batched
 KEPT_TILES = 4096
 
 EVERY = slice(None)
-Index = tuple[slice | int, ...]
+Index = tuple[Any, ...]
 
 
 class Move(NamedTuple):
@@ -31,6 +32,7 @@ class Move(NamedTuple):
     windowed : bool
         Whether `array` indexes the view of windows, not the array itself.
     array, scratch : tuple of slice or int
+        Arrays of indices among those of `array` where a short array repeats often.
     """
 
     windowed: bool
@@ -39,28 +41,15 @@ class Move(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """How the scratch of a tile is filled: zeros first, then copies."""
+    """How the scratch of a tile is filled: zeros and fill values first, then copies.
+
+    `shown` are the boxes, of one block or of several, that hold anything but zeros.
+    """
 
     zeros: tuple[Index, ...]
+    fills: tuple[Index, ...]
     moves: tuple[Move, ...]
-
-
-class Overlap(NamedTuple):
-    """What a window along one axis shares with the array, as slices of both, and what of the scratch stays zero."""
-
-    array: slice
-    scratch: slice
-    outside: tuple[slice, ...]
-
-
-def overlap(first: int, count: int, step: int, n: int, size: int) -> Overlap:
-    """Of n samples, those in a window ``first, first + step, ...`` of `count`, which begins a scratch of `size`."""
-    j0 = max(0, -(first // step))
-    j1 = min(count, (n - 1 - first) // step + 1)
-    if j1 <= j0:
-        return Overlap(slice(0, 0), slice(0, 0), (slice(0, size),))
-    outside = tuple(slice(*margin) for margin in ((0, j0), (j1, size)) if margin[0] < margin[1])
-    return Overlap(slice(first + j0 * step, first + (j1 - 1) * step + 1, step), slice(j0, j1), outside)
+    shown: tuple[Index, ...]
 
 
 class Job:
@@ -105,49 +94,75 @@ def _each(layout: TileLayout) -> Iterator[Job]:
 
 
 def _reads(layout: TileLayout, tile: Tile) -> Reads:
-    """Samples, and zeros for what lies outside the array: idle scratch is transformed too, and must not overflow."""
+    """Samples, and zeros for idle scratch: it is transformed too, and must not overflow."""
     p, a, blocks = layout.problem, layout.run_axis, layout.tiling.blocks
-    rows = tile.batch[1] - tile.batch[0]
-    zeros: list[Index] = [(slice(rows, None),)] if rows < layout.tiling.batch else []
-    firsts = [y0 * s - lo for (y0, _), s, (lo, _) in zip(tile.spans, p.stride, p.pads, strict=True)]
-    seen = [_seen(layout, tile, i, first) for i, first in enumerate(firsts)]
-    moves: list[Move] = []
-    batch, into = slice(*tile.batch), slice(0, rows)
-
-    def add(windows: slice | None, block: slice | int) -> None:
-        inner: list[slice] = []
-        for i, axis in enumerate(seen):
-            rest = (EVERY,) * (len(seen) - 1 - i)
-            zeros.extend((into, EVERY, block, *inner, outside, *rest) for outside in axis.outside)
-            inner.append(axis.scratch)
-        if all(part.start != part.stop or part == EVERY for part in inner):
-            outer = (axis.array for axis in seen)
-            array: Index = (batch, EVERY, *outer) if windows is None else (batch, EVERY, windows, *outer)
-            moves.append(Move(windows is not None, array, (into, EVERY, block, *inner)))
-
+    rows, found = slice(0, tile.batch[1] - tile.batch[0]), _Found()
+    if rows.stop < layout.tiling.batch:
+        found.zeros.append((slice(rows.stop, None),))
+    axes = [_Seen.of(layout, tile, i) for i in range(p.ndim)]
+    batch = slice(*tile.batch)
     if blocks == 1:
-        add(None, 0)
-        return Reads(tuple(zeros), tuple(moves))
-    first, jump = firsts[a], layout.block_jump
-    starts = p.input_size[a] - (layout.tiling.nfft[a] - 1) * layout.phased[a].sample_step
+        found.add((batch, EVERY), (rows, EVERY, 0), axes)
+        return found.reads()
+    (first, nfft, step), jump = axes[a].stretch, layout.block_jump
+    starts = p.input_size[a] - (nfft - 1) * step
     j0 = min(blocks, max(0, -(first // jump)))
     j1 = max(j0, min(blocks, (starts - 1 - first) // jump + 1)) if starts > 0 else j0
     for j in (*range(j0), *range(j1, blocks)):
-        seen[a] = _seen(layout, tile, a, first + j * jump)
-        add(None, j)
+        alone = axes[a]._replace(stretch=(first + j * jump, nfft, step))
+        found.add((batch, EVERY), (rows, EVERY, j), [*axes[:a], alone, *axes[a + 1 :]])
     if j0 < j1:
-        seen[a] = Overlap(EVERY, EVERY, ())
-        add(slice(first + j0 * jump, first + (j1 - 1) * jump + 1, jump), slice(j0, j1))
-    return Reads(tuple(zeros), tuple(moves))
+        # windows that lie inside: along their axis an array of all nfft samples
+        inside = _Seen((0, nfft, 1), nfft, Boundary.ZERO, nfft)
+        windows = slice(first + j0 * jump, first + (j1 - 1) * jump + 1, jump)
+        found.add((batch, EVERY, windows), (rows, EVERY, slice(j0, j1)), [*axes[:a], inside, *axes[a + 1 :]])
+    return found.reads()
 
 
-def _seen(layout: TileLayout, tile: Tile, a: int, first: int) -> Overlap:
-    """What a tile whose first sample is `first` sees along axis `a`; rows of carried axes are read at the stride."""
-    p, size = layout.problem, layout.tile_size[a]
-    if a in layout.axes:
-        return overlap(first, size, layout.phased[a].sample_step, p.input_size[a], size)
-    y0, y1 = tile.spans[a]
-    return overlap(first, y1 - y0, p.stride[a], p.input_size[a], size)
+class _Seen(NamedTuple):
+    """The stretch that a tile reads of an axis of `n` samples, what lies outside, and how long its scratch is."""
+
+    stretch: Stretch
+    n: int
+    boundary: Boundary
+    size: int
+
+    @classmethod
+    def of(cls, layout: TileLayout, tile: Tile, a: int) -> _Seen:
+        """Of the first block of a tile; rows of carried axes are read at the stride."""
+        p, size, (y0, y1) = layout.problem, layout.tile_size[a], tile.spans[a]
+        first = y0 * p.stride[a] - p.pads[a][0]
+        along = (size, layout.phased[a].sample_step) if a in layout.axes else (y1 - y0, p.stride[a])
+        return cls((first, *along), p.input_size[a], p.boundary[a], size)
+
+
+class _Found:
+    """The reads of a tile as they are worked out."""
+
+    def __init__(self) -> None:
+        self.zeros: list[Index] = []
+        self.fills: list[Index] = []
+        self.moves: list[Move] = []
+        self.shown: list[Index] = []
+
+    def add(self, array: Index, scratch: Index, axes: Sequence[_Seen]) -> None:
+        """What the blocks at `scratch` read of `array`, which has a third axis where it is that of windows."""
+        for i, axis in enumerate(axes):
+            if axis.stretch[1] < axis.size:
+                self.zeros.append((*scratch, *(EVERY,) * i, slice(axis.stretch[1], None)))
+        view = view_of(
+            [axis.stretch for axis in axes], [axis.n for axis in axes], [axis.boundary for axis in axes]
+        )
+        self.zeros.extend((*scratch, *place) for place in view.zeros)
+        self.fills.extend((*scratch, *place) for place in view.fills)
+        windowed = len(array) == 3
+        for target, source in view.copies:
+            self.moves.append(Move(windowed, (*array, *source), (*scratch, *target)))
+        if view.copies or view.fills:
+            self.shown.append((*scratch, *view.shown))
+
+    def reads(self) -> Reads:
+        return Reads(tuple(self.zeros), tuple(self.fills), tuple(self.moves), tuple(self.shown))
 
 
 # --- what a tile writes

@@ -14,9 +14,9 @@ terms x*w of one output let
 * ``signed`` the positive ones of these less the negative ones.
 
 Then the sum is untouched where total is 0, infinite where ``total == infinite == abs(signed)``, else NaN. Padding
-is no operand: where taps fall on it there is no term. Counts are convolutions of indicators, below 2**53 and
-rounded. Complex numbers are multiplied part by part, as ``(ac - bd) + (ad + bc)i``, so an infinite part may turn
-into NaN exactly as in such a sum.
+with zeros is no operand: where taps fall on it there is no term. What else lies outside is. Counts are convolutions
+of indicators, below 2**53 and rounded. Complex numbers are multiplied part by part, as ``(ac - bd) + (ad + bc)i``, so
+an infinite part may turn into NaN exactly as in such a sum.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fftconv.core.cost_direct import cheapest, patches
+from fftconv.core.excerpt import Box, excerpt
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import in_force
-from fftconv.core.support import Box, bounding_box, crop, restorer, window_counts
+from fftconv.core.support import bounding_box, restorer, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
-from fftconv.core.trim import trim
 
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 Pair = tuple[np.ndarray, np.ndarray]
@@ -83,11 +83,15 @@ def quietly(f: Callable[..., None]) -> Callable[..., None]:
 
 
 def _keeps_in_place(plan: ConvPlan) -> bool:
-    """Whether the method meets nothing but the samples of an output's window. Zeros for padding are none of them."""
+    """Whether the method meets nothing but the samples of an output's window. Zeros for padding are none of them.
+
+    What else may lie outside counts as samples.
+    """
     p = plan.problem
     if plan.method == "direct" and cheapest(p, in_force().direct) == "lines":
         return True
-    return plan.method in ("direct", "jit") and not any(map(any, p.pads))
+    zeros = (any(pads) and not b for pads, b in zip(p.pads, p.boundary, strict=True))
+    return plan.method in ("direct", "jit") and not any(zeros)
 
 
 class Probes(NamedTuple):
@@ -161,14 +165,9 @@ def _repair(plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[P
     if where is None:
         return
     box = _outputs(axes, where)
-    p = crop(plan.problem, box)
     batch, *spans = (slice(*span) for span in box)
     target = out[(batch, slice(None), *spans)]
-    x, w = operands[0][batch], operands[1]
-    trimmed = trim(p)
-    if trimmed is not None:
-        p = trimmed.problem
-        x, w = trimmed.views(x, w)
+    p, x, w = excerpt(plan.problem, box, operands)
     x, w = x.astype(p.dtype, copy=False), w.astype(p.dtype, copy=False)
     p = p.with_(x_dtype=p.dtype, w_dtype=p.dtype)
     machine = Machine(p, Request(plan.method, plan.workers))

@@ -17,6 +17,7 @@ from fftconv.core.cost_direct import scratch as direct_scratch
 from fftconv.core.cost_direct import seconds as direct_seconds
 from fftconv.core.engine import get_engine
 from fftconv.core.exactness import recovers, splits
+from fftconv.core.excerpt import padded
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
@@ -165,6 +166,7 @@ _WHOLE: dict[str, Callable[[ConvProblem, Request, int, Profile], Candidate]] = {
 
 def _by_phases(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
     """The sum over the dense problems; residue classes run side by side, each on its share of the workers."""
+    p = padded(p)
     classes = len(residues(p))
     outer, nominal = min(workers, classes), min(NOMINAL_WORKERS, classes)
     inner, lone = Request(method, workers // outer, fft_exact=True), Request(method, 1, fft_exact=True)
@@ -189,6 +191,7 @@ def _by_limbs(
 
     The limbs are chosen for tiles like those of the problem itself, and at worst for one tile that holds everything.
     """
+    p = padded(p)
     operands = (1, 1) if p.dtype.kind == "b" else request.bits
     inner, method = Request(max_memory=request.max_memory), whole.method
     limb = profile.spectral(get_engine(spectral_dtype(p)).name).limb * 1e-9

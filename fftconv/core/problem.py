@@ -5,7 +5,8 @@ Per spatial axis, with input dilation ``b``, kernel dilation ``d``, stride ``s``
 
     out[y] = sum_u w[u] * xpad[y*s + u*d],     xpad[p] = x[(p - lo) / b] where that index exists, else 0
 
-which is correlation. ``flip`` reverses the kernel along every spatial axis first, which is convolution.
+(or else what `core.boundary` puts there), which is correlation. ``flip`` reverses the kernel along every spatial
+axis first, which is convolution.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from fftconv.core.boundary import ZEROS, Boundary, Outside
 from fftconv.core.lazy import lazy
 
 Pads = tuple[tuple[int, int], ...]
@@ -57,13 +59,15 @@ class ConvProblem:
         S and K, one entry per spatial axis. A spatial axis of kernel length 1 is a batch axis by another
         name: it is never transformed.
     pads : tuple of (int, int)
-        Zeros added before and after the dilated input; negative entries crop it.
+        Samples read before and after the dilated input; negative entries crop it.
     stride, lhs_dilation, rhs_dilation : tuple of int
         Per spatial axis, all >= 1.
     flip : bool
         True for convolution (kernel reversed), False for correlation.
     x_dtype, w_dtype, dtype : numpy.dtype
         Native dtypes of the operands and of the result, in which sums are accumulated.
+    outside : Outside
+        What the pads show; along a dilated input nothing but zeros.
     """
 
     batch: int
@@ -80,6 +84,7 @@ class ConvProblem:
     x_dtype: np.dtype
     w_dtype: np.dtype
     dtype: np.dtype
+    outside: Outside = ZEROS
 
     @property
     def ndim(self) -> int:
@@ -103,6 +108,11 @@ class ConvProblem:
                 self.dilated_input, self.dilated_kernel, self.stride, self.pads, strict=True
             )
         )
+
+    @lazy
+    def boundary(self) -> tuple[Boundary, ...]:
+        """What lies outside, per spatial axis."""
+        return self.outside.along or (Boundary.ZERO,) * self.ndim
 
     @property
     def x_shape(self) -> Ints:
@@ -155,6 +165,7 @@ class ConvProblem:
             f"{self.batch}x{self.in_channels}->{self.out_channels} {by(self.input_size)} by {by(self.kernel_size)}",
             f"-> {by(self.output_size)}",
             f"pads {','.join(f'{lo}:{hi}' for lo, hi in self.pads)}" if any(map(any, self.pads)) else "",
+            str(self.outside) if self.outside.along else "",
             f"stride {by(self.stride)}" if any(s > 1 for s in self.stride) else "",
             f"input dilation {by(self.lhs_dilation)}" if any(d > 1 for d in self.lhs_dilation) else "",
             f"kernel dilation {by(self.rhs_dilation)}" if any(d > 1 for d in self.rhs_dilation) else "",

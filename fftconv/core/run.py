@@ -63,7 +63,8 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
         return plan
     if rounding_recovers(plan, x, w):
         return plan_conv(problem, replace(request, fft_exact=True))
-    return plan_conv(problem, replace(request, fft_exact=False, bits=(peak_bits(x), peak_bits(w))))
+    bits = peak_bits(x, problem.outside.fill), peak_bits(w)
+    return plan_conv(problem, replace(request, fft_exact=False, bits=bits))
 
 
 def _depends_on_values(plan: ConvPlan, request: Request) -> bool:

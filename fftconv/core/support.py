@@ -9,45 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from math import inf, sqrt
+from math import inf, prod, sqrt
 from typing import Any
 
 import numpy as np
 
 from fftconv.core.accuracy import transform_error
+from fftconv.core.boundary import Boundary
 from fftconv.core.exactness import peak
+from fftconv.core.excerpt import Box, excerpt, padded
 from fftconv.core.problem import ConvProblem
-from fftconv.core.trim import trim
 
 FEW = 1024
-
-Box = tuple[tuple[int, int], ...]
-"""Begin and end per axis; of a problem's outputs: of the batch, then of every spatial axis."""
-
-
-def crop(p: ConvProblem, box: Box) -> ConvProblem:
-    """The problem whose outputs are those of `p` inside `box`; pads say where its input begins and ends.
-
-    Of the batch it keeps as many entries as `box` has; which ones is for the caller's views to say.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fftconv.core.problem import ConvProblem
-    >>> f8 = np.dtype("f8")
-    >>> p = ConvProblem(1, 1, 1, 1, (10,), (3,), ((2, 2),), (1,), (1,), (1,), True, f8, f8, f8)
-    >>> part = crop(p, ((0, 1), (4, 8)))
-    >>> part.pads, part.output_size
-    (((-2, -2),), (4,))
-    """
-    (first, last), *spans = box
-    pads = []
-    for (a, b), (lo, _), n, k, s in zip(
-        spans, p.pads, p.dilated_input, p.dilated_kernel, p.stride, strict=True
-    ):
-        begin = lo - a * s
-        pads.append((begin, (b - a - 1) * s + k - n - begin))
-    return p.with_(batch=last - first, pads=tuple(pads))
 
 
 def window_counts(p: ConvProblem, flags: np.ndarray) -> np.ndarray:
@@ -108,7 +81,7 @@ def restorer(
 
     It makes 0 what sees nothing but zeros, and non-negative what cannot be negative, unless `signs` are right already.
     """
-    real, parts = signs and p.dtype.kind == "f", _sparse_samples(p)
+    real, parts = signs and p.dtype.kind == "f" and not p.outside.fill < 0, _sparse_samples(p)
     if real and kernel is not None:
         real = _least(kernel) >= 0
 
@@ -152,7 +125,7 @@ def _restore(
     if positive and out.min() > noise:
         return
     if empty:
-        _clear(p, x, out, noise)
+        _clear(p, operands, out, noise)
     if positive:
         np.maximum(out, 0, out=out)
 
@@ -172,7 +145,10 @@ def _least(a: np.ndarray) -> float:
 
 def _noise(p: ConvProblem, x: np.ndarray, w: np.ndarray) -> float:
     """Bound of the rounding error of any output, whatever the tiles."""
-    bound = transform_error(p, None) * sqrt(_energy(x) * _energy(w))
+    wide = padded(p)
+    energy = _energy(x) * prod(map(_repeats, p.input_size, wide.input_size, p.boundary))
+    energy += float(abs(p.outside.fill)) ** 2 * prod(wide.x_shape)
+    bound = transform_error(wide, None) * sqrt(energy * _energy(w))
     return bound if bound < inf else inf
 
 
@@ -181,22 +157,23 @@ def _energy(a: np.ndarray) -> float:
     return float(abs(np.vdot(a, a))) if a.dtype.kind in "fc" else a.size * peak(a) ** 2
 
 
-def _clear(p: ConvProblem, x: np.ndarray, out: np.ndarray, noise: float) -> None:
+def _repeats(n: int, extended: int, boundary: Boundary) -> int:
+    """How often at most one of n samples stands in its extension."""
+    if n == extended or not boundary:
+        return 1
+    return extended if boundary == Boundary.EDGE or n == 1 else 2 * (extended // n + 1)
+
+
+def _clear(p: ConvProblem, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, noise: float) -> None:
     """Set to 0 the outputs that see nothing but zeros, to be found among those below `noise`."""
     box = bounding_box(np.abs(out) <= noise)
     if box is None:
         return
-    (n0, n1), _, *spans = box
-    part = crop(p, ((n0, n1), *spans))
-    x = x[n0:n1]
-    trimmed = trim(part)
-    if trimmed is not None:
-        part = trimmed.problem
-        kept: tuple[Any, ...] = (..., *trimmed.samples)
-        x = x[kept]
-    target = out[(slice(n0, n1), slice(None), *(slice(*span) for span in spans))]
+    batch, _, *spans = box
+    small, x, _ = excerpt(p, (batch, *spans), operands)
+    target = out[(slice(*batch), slice(None), *(slice(*span) for span in spans))]
     if x.size:
-        seen = np.repeat(window_counts(part, x != 0), p.group_outputs, 1)
+        seen = np.repeat(window_counts(small, x != 0), p.group_outputs, 1)
         np.copyto(target, 0, where=seen == 0)
     else:
         target[...] = 0

@@ -21,7 +21,9 @@ from fftconv.core.plan import Candidate, Tiling
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import (
     TileLayout,
+    block_covers,
     block_step,
+    circular_nfft,
     phased_axis,
     spectral_dtype,
     transformed_axes,
@@ -64,7 +66,7 @@ def whole(p: ConvProblem, workers: int, means: Means) -> Candidate:
     """The cheapest plan with one block along every transformed axis. Workers go before scratch outgrows the limit."""
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
-        nfft[a] = means.fast(whole_nfft(p, a))
+        nfft[a] = _covering(p, a, means.fast)
     return weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p, means.host)), workers, "fft", means)
 
 
@@ -105,7 +107,16 @@ def axis_lengths(p: ConvProblem, a: int, fast: FastLength, prefer: Preference) -
 
 def _most(p: ConvProblem, a: int, fast: FastLength) -> int:
     """The length beyond which there is nothing to gain along axis `a`."""
-    return max(fast(whole_nfft(p, a)), fast(p.kernel_size[a] + phased_axis(p, a).stride))
+    covering = _covering(p, a, fast)
+    if covering == circular_nfft(p, a):
+        return covering
+    return max(covering, fast(p.kernel_size[a] + phased_axis(p, a).stride))
+
+
+def _covering(p: ConvProblem, a: int, fast: FastLength) -> int:
+    """The length of one block that covers axis `a`: the axis itself where it wraps and that transforms fast."""
+    n = circular_nfft(p, a)
+    return n if n and fast(n) == n else fast(whole_nfft(p, a))
 
 
 def _length(a: int, n: int) -> float:
@@ -143,7 +154,7 @@ def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool, held: int) -> Tiling
     step = [1] * p.ndim
     for a in axes:
         axis = phased_axis(p, a)
-        covers = nfft[a] >= whole_nfft(p, a)
+        covers = block_covers(p, a, nfft[a])
         fitting = block_step(nfft[a], p.kernel_size[a], axis.stride)
         step[a] = axis.outputs if covers else min(axis.outputs, fitting)
     run = axes[-1]

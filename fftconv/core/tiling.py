@@ -2,7 +2,8 @@
 
 A block of `nfft` samples yields outputs free of wrap-around as long as the last of them, at dense index
 ``(step - 1)*s``, still sees all its k taps: ``(step - 1)*s + k <= nfft``. Where one block covers a whole axis,
-wrapped samples are zeros, and it is enough that `nfft` holds the samples with either pad, and the outputs.
+wrapped samples are zeros, and it is enough that `nfft` holds the samples with either pad, and the outputs. Where
+something else lies outside, it is the samples with both pads; or, on a periodic axis, just the samples.
 
 A kernel dilation d splits an axis into phases. Output ``y0 + Z*P`` with ``P = d/gcd(s, d)`` reads samples
 ``y0*s - lo + (Z*s/gcd(s, d) + u)*d``: every d-th one, from a start of the phase's own, at the stride ``s/gcd(s, d)``.
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fftconv.core.boundary import Boundary
 from fftconv.core.lazy import lazy
 from fftconv.core.plan import Tiling
 from fftconv.core.problem import ConvProblem, Ints
@@ -71,13 +73,28 @@ def phased_axis(p: ConvProblem, a: int) -> PhasedAxis:
 
 
 def whole_nfft(p: ConvProblem, a: int) -> int:
-    """Least transform length at which one block covers axis `a` of a trimmed problem."""
+    """Least transform length from which on one block covers axis `a` of a trimmed problem."""
     axis = phased_axis(p, a)
-    if axis.sample_step > 1:
+    if axis.sample_step > 1 or p.boundary[a]:
         return (axis.outputs - 1) * axis.stride + p.kernel_size[a]
     lo, hi = p.pads[a]
     n = p.input_size[a]
     return max(n + max(lo, hi), n + lo + hi - p.kernel_size[a] + 1)
+
+
+def circular_nfft(p: ConvProblem, a: int) -> int:
+    """The length at which the transform's own wrap-around is that of axis `a`, 0 where there is none.
+
+    A block of all n samples of a periodic axis, begun anywhere, yields all outputs of a period.
+    """
+    n = p.input_size[a]
+    dense = p.rhs_dilation[a] == 1 and (p.output_size[a] - 1) * p.stride[a] < n
+    return n if p.boundary[a] == Boundary.WRAP and dense and p.kernel_size[a] <= n else 0
+
+
+def block_covers(p: ConvProblem, a: int, nfft: int) -> bool:
+    """Whether one block of `nfft` samples yields all outputs along axis `a`."""
+    return nfft >= whole_nfft(p, a) or nfft == circular_nfft(p, a)
 
 
 def spectral_dtype(p: ConvProblem) -> np.dtype:

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from fftconv.core.boundary import read
 from fftconv.core.cells import Cells
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
@@ -51,7 +52,7 @@ class Desk:
 
     def __init__(self, p: ConvProblem, cells: tuple[Cells, ...], extent: Ints, scratch: Scratch) -> None:
         groups, batch, *counts = extent
-        self.cells = cells
+        self.cells, self.outside = cells, p.outside
         self.counts = counts
         self.reach = tuple(c.reach(n) for c, n in zip(cells, counts, strict=True))
         self.window = scratch.take("window", (batch, groups, p.group_inputs, *self.reach), p.dtype)
@@ -79,22 +80,13 @@ class Desk:
         )
 
     def load(self, x: np.ndarray, box: Sequence[Span]) -> None:
-        """Copy what `box` reads of `x` (N, G, I, *S), zeros where it reaches outside."""
+        """Copy what `box` reads of `x` (N, G, I, *S), and what lies outside."""
         (g0, g1), (n0, n1), *spans = box
-        source, target, inside = [], [], True
-        for (a, _), c, length, n in zip(spans, self.cells, self.reach, x.shape[3:], strict=True):
-            first = a * c.step + c.first
-            begin, end = max(first, 0), max(0, min(first + length, n))
-            inside = inside and end - begin == length
-            source.append(slice(begin, end))
-            target.append(slice(begin - first, end - first))
-        part = x[(slice(n0, n1), slice(g0, g1), slice(None), *source)]
-        if inside:
-            self.window[...] = part
-            return
-        self.window[...] = 0
-        if part.size:
-            self.window[(slice(None), slice(None), slice(None), *target)] = part
+        window = [
+            (a * c.step + c.first, length, 1)
+            for (a, _), c, length in zip(spans, self.cells, self.reach, strict=True)
+        ]
+        read(x[n0:n1, g0:g1], window, self.outside, self.window)
 
 
 class Scratch(threading.local):

@@ -5,8 +5,9 @@ the bias of a camera, a barometer's thousand hectopascals. Convolution is linear
 
     x * w = (x - c) * w + c (1 * w),
 
-where 1 is one inside the array and zero outside. The last term is c times a sum of taps, exact but for one rounding,
-at the edges too. With c the mean of what each block holds, ``|x - c| <= |x|``: the bound of the error gets smaller.
+where 1 is zero where zeros lie outside the array, and one elsewhere. The last term is c times a sum of taps, exact but
+for one rounding, at the edges too. With c the mean of what each block holds, ``|x - c| <= |x|``: the bound of the
+error gets smaller.
 
 *Signs.* Sums of products of non-negative numbers are not negative, so what a transform gives below 0 is set to 0.
 
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fftconv.core.boundary import hull
 from fftconv.core.jobs import EVERY, Job, Reads
 from fftconv.core.lazy import lazy
 from fftconv.core.methods.blocks import correlation_kernel
@@ -82,8 +84,9 @@ class Care:
         }
         p = layout.problem
         real = p.dtype.char in SPREAD and p.group_inputs == 1
+        likely = real and x.item(0) >= 0 and not p.outside.fill < 0
         self.pedestal = on_pedestal(p, x)
-        self.positive = real and x.item(0) >= 0 and kernel.never_negative and bool(_some(x).min() >= 0)
+        self.positive = likely and kernel.never_negative and bool(_some(x).min() >= 0)
 
     @property
     def idle(self) -> bool:
@@ -97,10 +100,10 @@ class Care:
         axes = tuple(a - ndim for a in self.layout.axes)
         levels = []
         for i, part in enumerate(self._parts(job, signal[:, :channels])):
-            for move in job.reads[i].moves:
-                samples = part[move.scratch]
+            for place in job.reads[i].shown:
+                samples = part[place]
                 if samples.size:
-                    levels.append(Level(i, move.scratch, _mean(samples, axes)))
+                    levels.append(Level(i, place, _mean(samples, axes)))
                     samples -= levels[-1].mean
         return levels
 
@@ -131,7 +134,9 @@ class Care:
         found = self.kernel.sums[outputs.start : outputs.stop : outputs.step]
         for a, (span, k) in enumerate(zip(inner, self.layout.problem.kernel_size, strict=True)):
             begin, end, _ = span.indices(self.layout.tile_size[a])
-            if a not in self.dense or (begin == 0 and end >= self.dense[a] + k - 1):
+            # outputs whose windows are samples throughout; in a circular transform that is all of them
+            most = min(self.layout.tile_size[a], self.dense.get(a, 0) + k - 1)
+            if a not in self.dense or (begin == 0 and end >= most):
                 found = found.take([k], 1 + a) - found.take([0], 1 + a)
             else:
                 z = np.arange(self.dense[a])
@@ -159,7 +164,7 @@ class Care:
 
 
 def _alike(first: Reads, second: Reads) -> bool:
-    return [m.scratch for m in first.moves] == [m.scratch for m in second.moves]
+    return first.shown == second.shown
 
 
 def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
@@ -168,8 +173,8 @@ def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
     spans = []
     for a, (y0, y1) in enumerate(tile.spans):
         first = y0 * p.stride[a] - p.pads[a][0]
-        end = (y1 - 1) * p.stride[a] + p.dilated_kernel[a] - p.pads[a][0]
-        spans.append(slice(max(first, 0), max(end, 0)))
+        count = (y1 - 1 - y0) * p.stride[a] + p.dilated_kernel[a]
+        spans.append(hull((first, count, 1), p.input_size[a], p.boundary[a]))
     return x[(slice(*tile.batch), EVERY, *spans)]
 
 

@@ -8,11 +8,10 @@ from math import prod
 import numpy as np
 
 from fftconv.core.exactness import Limbs, split
+from fftconv.core.excerpt import excerpt
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
-from fftconv.core.support import crop
-from fftconv.core.trim import trim
 
 # Bytes of limbs, of samples and of sums, that are held at a time.
 PIECE_BYTES = 64 * 2**20
@@ -26,7 +25,8 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     request = Request(plan.method, plan.workers)
     for box in boxes((p.batch, *p.output_size), piece(p, limbs)):
         batch, *spans = (slice(*span) for span in box)
-        _answer(crop(p, box), limbs, (x[batch], kernel, request), out[(batch, slice(None), *spans)])
+        small, signal, taps = excerpt(p, box, (x, kernel))
+        _answer(small, limbs, (signal, taps, request), out[(batch, slice(None), *spans)])
 
 
 def piece(p: ConvProblem, limbs: Limbs) -> tuple[int, ...]:
@@ -59,10 +59,6 @@ def _answer(
     from fftconv.core.run import run
 
     x, kernel, request = given
-    trimmed = trim(p)
-    if trimmed is not None:
-        p = trimmed.problem
-        x, kernel = trimmed.views(x, kernel)
     if not x.size or not kernel.size:
         out[...] = 0
         return

@@ -6,10 +6,12 @@ slower wrapper.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 
+from fftconv.core.boundary import ZEROS, Boundary, pieces
 from fftconv.core.cost_direct import LINE_BLOCK, line_axis, line_block
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
@@ -22,16 +24,18 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
         x = x.astype(p.dtype)  # np.correlate would sum uint64 and int64 as float64
     if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= LINE_BLOCK:
         # the small call: nothing here that np.correlate does not need
-        line(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
+        of = line if p.outside is ZEROS else _reader(p, 0)
+        of(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
         return
     axis = line_axis(p)
     rows, targets = lines(p, axis, x, out)
     kernels = conjugate(p, w.reshape(p.out_channels, -1))
     lo, size, length = p.pads[axis][0], p.output_size[axis], line_block(p)
+    of = _reader(p, axis) if p.boundary[axis] else line
 
     def work(job: tuple[tuple[int, ...], int]) -> None:
         row, begin = job
-        line(rows[row], kernels[row[1]], lo - begin, targets[row][begin : begin + length])
+        of(rows[row], kernels[row[1]], lo - begin, targets[row][begin : begin + length])
 
     for_each(product(np.ndindex(rows.shape[:-1]), range(0, size, length)), work, plan.workers)
 
@@ -65,6 +69,20 @@ def lines(p: ConvProblem, axis: int, x: np.ndarray, out: np.ndarray) -> tuple[np
         if begin > 0 or end < m:
             out[...] = 0
     return np.moveaxis(x[tuple(source)], 2 + axis, -1), np.moveaxis(out[tuple(target)], 2 + axis, -1)
+
+
+def _reader(p: ConvProblem, axis: int) -> Callable[[np.ndarray, np.ndarray, int, np.ndarray], None]:
+    """`line` where something other than zeros lies outside."""
+    boundary, fill = p.boundary[axis], p.outside.fill
+
+    def of(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:
+        count = out.size + w.size - 1
+        seen = np.empty(count, p.dtype if boundary == Boundary.CONSTANT else x.dtype)
+        for target, source in pieces((-lo, count, 1), x.size, boundary):
+            seen[target] = fill if source is None else x[source]
+        out[...] = np.correlate(seen, w, "valid")
+
+    return of
 
 
 def line(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:

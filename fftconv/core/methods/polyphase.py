@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from fftconv.core.excerpt import extended, padded
 from fftconv.core.phases import Residue, residues, sub_problem
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import at
@@ -16,7 +17,7 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     """Run a plan by phases; residue classes write disjoint outputs and run side by side."""
     from fftconv.core.run import run
 
-    p = plan.problem
+    p, x = padded(plan.problem), extended(plan.problem, x)
     if p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
     classes = residues(p)

@@ -34,11 +34,12 @@ class Source:
     def __init__(self, layout: TileLayout, x: np.ndarray) -> None:
         a = layout.run_axis
         self.packed = layout.tiling.packed
+        self.fill = layout.problem.outside.fill
         step, blocks = layout.phased[a].sample_step, layout.tiling.blocks
         self.arrays = x, windows(x, a, layout.tiling.nfft[a], step) if blocks > 1 else x
 
     def gather(self, job: Job, channels: range, signal: np.ndarray) -> None:
-        """Fill `signal` with the samples of a job; what lies outside the array is zero."""
+        """Fill `signal` with the samples of a job, and with what lies outside the array."""
         arrays = self.arrays
         if len(channels) < arrays[0].shape[1]:
             part = slice(channels.start, channels.stop)
@@ -47,9 +48,11 @@ class Source:
             signal[:, len(channels) :] = 0
             signal = signal[:, : len(channels)]
         targets = (signal.real, signal.imag) if self.packed else (signal,)
-        for target, (zeros, moves) in zip(targets, job.reads, strict=False):
+        for target, (zeros, fills, moves, _) in zip(targets, job.reads, strict=False):
             for place in zeros:
                 target[place] = 0
+            for place in fills:
+                target[place] = self.fill
             for windowed, read, place in moves:
                 target[place] = arrays[windowed][read]
         if len(job.tiles) < len(targets):
