@@ -84,7 +84,7 @@ def quietly(f: Callable[..., None]) -> Callable[..., None]:
 def _keeps_in_place(plan: ConvPlan) -> bool:
     """Whether the method meets nothing but the samples of an output's window. Zeros for padding are none of them."""
     p = plan.problem
-    if plan.method == "direct" and cheapest(p) == "lines":
+    if plan.method == "separable" or (plan.method == "direct" and cheapest(p) == "lines"):
         return True
     return plan.method in ("direct", "jit") and not any(map(any, p.pads))
 
