@@ -48,7 +48,7 @@ def test_mode_of_lags():
 def test_methods_are_those_of_the_registry(method):
     refuses(
         ValueError,
-        "method must be one of auto, direct, band, jit, fft, overlap_save",
+        "method must be one of auto, direct, band, jit, separable, fft, overlap_save",
         signal.convolve,
         [1],
         [2],

@@ -516,7 +516,7 @@ BROKEN = {
     ),
     "unknown method": (
         ValueError,
-        "auto, direct, band, jit, fft, overlap_save",
+        "auto, direct, band, jit, separable, fft, overlap_save",
         lambda: general(method="winograd"),
     ),
     "no workers": (ValueError, "workers", lambda: general(workers=0)),

@@ -355,7 +355,7 @@ BROKEN = {
     "bias of two axes": (ValueError, "bias must have one entry", lambda: conv(b=np.ones((4, 1)))),
     "unknown method": (
         ValueError,
-        "auto, direct, band, jit, fft, overlap_save",
+        "auto, direct, band, jit, separable, fft, overlap_save",
         lambda: conv(method="winograd"),
     ),
     "workers": (ValueError, "workers", lambda: conv(workers=0)),

@@ -67,7 +67,7 @@ def answering(p) -> list[str]:
         try:
             plan_conv(p, Request(method=method))
         except ValueError:
-            assert method in ("band", "jit")
+            assert method in ("band", "jit", "separable")
         else:
             found.append(method)
     return found
@@ -129,7 +129,7 @@ def test_any_problem(p, seed, counts):
         check(p, run(p, x, w, None, Request(method=method)), x, w, method)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "separable"])  # test_separable has its own
 def test_zero_taps_and_opposite_infinities(forced, method):
     p = problem((1, 2000), (1, 31), "same") if method != "band" else problem((2000, 3), (31, 1), "same")
     x, w = arrays(p)

@@ -55,6 +55,8 @@ class DirectCosts:
         Per byte copied within the cache (gathers, sums).
     memory : float
         Per byte read from or written to memory.
+    stream : float
+        The same for compiled loops, which read and write once and in order.
     product : dict
         Per multiply-add of a matrix product.
     pack : float
@@ -82,6 +84,7 @@ class DirectCosts:
     thread: float = 60e-6
     copy: float = 0.025e-9
     memory: float = 0.055e-9
+    stream: float = 0.03e-9
     product: dict[str, float] = field(
         default_factory=lambda: _by_dtype(f=0.023e-9, d=0.046e-9, F=0.095e-9, D=0.19e-9)
     )
@@ -90,7 +93,7 @@ class DirectCosts:
     tap: dict[str, float] = field(
         default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
     )
-    loop_step: float = 1.8e-9
+    loop_step: float = 2.0e-9
     line_call: float = 2e-6
     short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
     dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=3e-9, d=5e-9, F=17e-9, D=17e-9))
@@ -251,7 +254,7 @@ def loop_lengths(p: ConvProblem) -> Ints:
 
 def row_outputs(p: ConvProblem) -> int:
     """Outputs of one row: all rows of input that they see together stay in the innermost cache."""
-    return max(256, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
+    return max(128, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
 
 
 @lru_cache(maxsize=1024)
@@ -284,7 +287,7 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     rows = prod(p.out_shape) / n
     steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
     copied = 2 * p.ndim - 2 if middle else jobs
-    moved = host.memory * size * (prod(p.x_shape) + prod(p.out_shape))
+    moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
         window = jobs * _window(p, cut(p, (1,) * p.ndim), lengths)
@@ -298,6 +301,13 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 def line_axis(p: ConvProblem) -> int:
     """The one spatial axis along which the kernel extends (the last one if it does along none)."""
     return max(range(p.ndim), key=lambda i: (p.kernel_size[i] > 1, i))
+
+
+def is_one_line(p: ConvProblem) -> bool:
+    """Whether `p` is one call of np.correlate."""
+    return (
+        p.ndim == 1 and prod(p.out_shape) == p.output_size[0] <= LINE_BLOCK and p.batch == p.in_channels == 1
+    )
 
 
 def line_block(p: ConvProblem) -> int:

@@ -88,7 +88,8 @@ def _keeps_in_place(plan: ConvPlan) -> bool:
     What else may lie outside counts as samples.
     """
     p = plan.problem
-    if plan.method == "direct" and cheapest(p, in_force().direct) == "lines":
+    lines = plan.method == "direct" and cheapest(p, in_force().direct) == "lines"
+    if lines or plan.method == "separable":
         return True
     zeros = (any(pads) and not b for pads, b in zip(p.pads, p.boundary, strict=True))
     return plan.method in ("direct", "jit") and not any(zeros)

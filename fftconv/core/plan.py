@@ -55,6 +55,9 @@ class Request:
         What the error may be. The planner knows no values; `core.certificate` puts them to its plans.
     inaccurate : tuple of str
         The methods that were found not to promise it.
+    terms : int or None
+        Products of 1-d kernels that the kernel is the sum of, 0 where it is not a sum of few, None where nobody
+        looked.
     """
 
     method: str | None = None
@@ -66,6 +69,7 @@ class Request:
     tiling: Tiling | None = None
     tolerance: Tolerance | None = None
     inaccurate: tuple[str, ...] = ()
+    terms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,8 @@ class Candidate:
         Tile of a spectral method.
     limbs : Limbs or None
         How integers are split that are too large for a transform to round.
+    terms : int
+        Products of 1-d kernels that a separable kernel is the sum of.
     by_phases : bool
         Whether dilations are first split into dense problems, each answered by `method`.
     reason : str
@@ -129,6 +135,7 @@ class Candidate:
     rank: float = 0.0
     limbs: Limbs | None = None
     error: float = 0.0
+    terms: int = 0
 
     @property
     def eligible(self) -> bool:
@@ -218,6 +225,10 @@ def _detail(c: Candidate) -> str:
     if c.limbs is not None:
         (n, m), (b, d) = c.limbs.count, c.limbs.width
         return f"{n} limbs of {b} bits by {m} of {d}"
+    if c.terms:
+        return (
+            f"the kernel is {'a product' if c.terms == 1 else f'a sum of {c.terms} products'} of 1-d kernels"
+        )
     return _tiles(c.tiling)
 
 

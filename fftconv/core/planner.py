@@ -18,6 +18,7 @@ from fftconv.core.cost_direct import seconds as direct_seconds
 from fftconv.core.engine import get_engine
 from fftconv.core.exactness import recovers, splits
 from fftconv.core.excerpt import padded
+from fftconv.core.passes import MOST_TERMS, between, extents, passes, separable_error, slab, slab_lengths
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
@@ -32,7 +33,11 @@ from fftconv.core.workers import worker_limit
 DEFAULT_SCRATCH = 64 * 2**20
 CHANNEL_SCRATCH = 192 * 2**20
 
-METHODS = ("direct", "band", "jit", "fft", "overlap_save")
+METHODS = ("direct", "band", "jit", "separable", "fft", "overlap_save")
+
+
+# Interpreter time of one pass over one slab.
+PASS_SECONDS = 80e-6
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
@@ -77,6 +82,7 @@ def _consider(method: str, p: ConvProblem, request: Request, workers: int, profi
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
     whole = fits(method, p) if method in SUMS else all(b == 1 for b in p.lhs_dilation)
+    whole = whole or method == "separable"
     found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers, profile)
     if request.prepared:
         found = _without_kernel(found, p, profile)
@@ -104,6 +110,8 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
     if method == "jit":
         dense = p.with_(lhs_dilation=(1,) * p.ndim)
         return "" if fits("jit", dense) else f"compiled loops need the package llvmlite and have no {p.dtype}"
+    if method == "separable":
+        return _inseparable(p, request)
     if p.dtype.kind in "iu" and request.fft_exact is False and not any(request.bits):
         return "rounding could not be proved to give the exact integers"
     return ""
@@ -112,7 +120,68 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
 def _error(c: Candidate, p: ConvProblem) -> float:
     if p.dtype.kind not in "fc":
         return 0.0
+    if c.terms:
+        return separable_error(p, c.terms)
     return transform_error(p, c.tiling) if c.is_spectral else sum_error(p)
+
+
+def _inseparable(p: ConvProblem, request: Request) -> str:
+    if p.dtype.char not in "fd":
+        return f"passes along one axis after the other are for real floats, not {p.dtype}"
+    if len(extents(p)) < 2:
+        return "the kernel extends along one axis"
+    if p.group_inputs > 1 or any(b > 1 for b in p.lhs_dilation):
+        return "passes along one axis after the other need one input to an output, and no input dilation"
+    if p.outside.along:
+        return "passes along one axis after the other see zeros outside the array, and nothing else"
+    if request.tolerance is not None:
+        return "it promises an error over the norm of the whole input, and no tolerance"
+    if request.terms is None:
+        return "only the values of a kernel tell whether it is a product of 1-d kernels"
+    return "" if request.terms else "the kernel is not a sum of few products of 1-d kernels"
+
+
+def _separable(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
+    """The time of the passes over every slab."""
+    terms, lengths = request.terms or 1, slab_lengths(p)
+    jobs = prod(-(-n // length) for n, length in zip((p.batch, *p.output_size), lengths, strict=True))
+    # the last slab but one, where there is one: nothing of it lies outside
+    last = tuple(
+        (max(0, n - 2 * length), max(length, n - length))
+        for n, length in zip((p.batch, *p.output_size), lengths, strict=True)
+    )
+    one, _ = slab(p, last)
+    inner = Request(workers=1, terms=0)
+    engine = get_engine(spectral_dtype(p)).name
+    host = profile.spectral(engine)
+    plans = [_plan(q, inner, 1, engine, profile) for q in passes(one)]
+    each = terms * sum(plan.chosen.seconds + PASS_SECONDS for plan in plans)
+    scratch = between(one) + max(plan.memory for plan in plans)
+    most = min(jobs, max(1, (request.max_memory or DEFAULT_SCRATCH) // scratch))
+    used = min(workers, most)
+    seconds, rank = (
+        host.call + (host.thread if n > 1 else 0.0) + -(-jobs // n) * each
+        for n in (used, min(NOMINAL_WORKERS, most))
+    )
+    return Candidate("separable", seconds, used * scratch, used, rank=rank, terms=terms)
+
+
+def most_terms(p: ConvProblem, request: Request) -> int:
+    """The most products of 1-d kernels that it pays to take a kernel apart into; 0 where it is not worth a look."""
+    looked = request.terms is not None or request.tolerance is not None
+    if looked or request.method not in (None, "separable") or len(extents(p)) < 2:
+        return 0
+    engine = get_engine(spectral_dtype(p))
+    return _most_terms(p, request, worker_limit(request.workers), engine.name, in_force())
+
+
+@lru_cache(maxsize=4096)
+def _most_terms(p: ConvProblem, request: Request, workers: int, engine: str, profile: Profile) -> int:
+    for terms in range(MOST_TERMS if len(extents(p)) == 2 else 1, 0, -1):
+        asked = replace(request, terms=terms)
+        if not _inseparable(p, asked) and _plan(p, asked, workers, engine, profile).method == "separable":
+            return terms
+    return 0
 
 
 def _sum(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
@@ -159,6 +228,7 @@ def _without_kernel(found: Candidate, p: ConvProblem, profile: Profile) -> Candi
 SPECTRAL = ("fft", "overlap_save")
 _WHOLE: dict[str, Callable[[ConvProblem, Request, int, Profile], Candidate]] = {
     **{method: partial(_sum, method) for method in SUMS},
+    "separable": _separable,
     "fft": _whole,
     "overlap_save": _overlap_save,
 }

@@ -14,10 +14,11 @@ from fftconv.core.kernel import Kernel
 from fftconv.core.methods import Executor, executor, prepared
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
-from fftconv.core.planner import SPECTRAL, plan_conv
+from fftconv.core.planner import SPECTRAL, most_terms, plan_conv
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import Profile, in_force
 from fftconv.core.room import new_result
+from fftconv.core.separability import terms_of
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
 
@@ -54,8 +55,12 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
     """The plan for these values.
 
     Integers are transformed whole only where rounding is proved to recover their sums, other numbers summed by a
-    method that promises the tolerance, if one is asked for.
+    method that promises the tolerance, if one is asked for. Kernels are taken apart only where they are sums of few
+    products.
     """
+    most = most_terms(problem, request)
+    if most:
+        request = _looked_at(problem, w, request, most)
     plan = plan_conv(problem, request)
     if request.tolerance is not None and problem.dtype.kind in "fc":
         return _accurate(plan, x, w, request)
@@ -65,6 +70,10 @@ def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Reques
         return plan_conv(problem, replace(request, fft_exact=True))
     bits = peak_bits(x, problem.outside.fill), peak_bits(w)
     return plan_conv(problem, replace(request, fft_exact=False, bits=bits))
+
+
+def _looked_at(problem: ConvProblem, w: np.ndarray, request: Request, most: int) -> Request:
+    return replace(request, terms=len(terms_of(problem, w, most) or ()))
 
 
 def _depends_on_values(plan: ConvPlan, request: Request) -> bool:
@@ -98,8 +107,9 @@ def _accurate(plan: ConvPlan, x: np.ndarray, w: np.ndarray, request: Request) ->
 class Runner:
     """One problem any number of times: trimmed and planned once, for as long as the options stay.
 
-    For short arrays, looking up a plan costs as much as the sums. The plan of integers depends on their values and is
-    looked up in every call. Given a `kernel`, every call must be with its `w`; what methods make of it is made once.
+    For short arrays, looking up a plan costs as much as the sums. The plan of integers, and of kernels that may be
+    separable, depends on the values and is looked up in every call. Given a `kernel`, every call must be with its `w`;
+    what methods make of it is made once.
     """
 
     def __init__(self, problem: ConvProblem, request: Request = AUTO, kernel: Kernel | None = None) -> None:
@@ -154,8 +164,12 @@ class Runner:
         if not all((*problem.x_shape, *problem.w_shape, *problem.out_shape)):
             # no method has anything to do, so none may refuse
             return _Settled(config, workers, profile, trimmed, False, plan_conv(problem, AUTO), _zeros)
-        plan = plan_conv(problem, self.request)
-        by_values = _depends_on_values(plan, self.request)
+        request, most = self.request, most_terms(problem, self.request)
+        if most and self.kernel is not None:
+            w = self.kernel.w if trimmed is None else self.kernel.part(trimmed.taps).w
+            request, most = _looked_at(problem, w, request, most), 0
+        plan = plan_conv(problem, replace(request, terms=most) if most else request)
+        by_values = most > 0 or _depends_on_values(plan, request)
         return _Settled(config, workers, profile, trimmed, by_values, plan, self._execution(plan, trimmed))
 
     def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:

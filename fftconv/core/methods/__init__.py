@@ -23,6 +23,7 @@ _ROOMS = {
     "direct": "direct",
     "band": "gemm",
     "jit": "jit",
+    "separable": "separable",
     "fft": "spectral",
     "overlap_save": "spectral",
     "by phases": "polyphase",

@@ -17,8 +17,9 @@ from fftconv.core.methods.blocks import Scratch, Span
 from fftconv.core.methods.loops import FIELDS, Loop, Loops
 from fftconv.core.problem import ConvProblem, Ints
 
-# Numbers after which the place of an output in the lines of the cache repeats, whatever its dtype.
-LINE = 256
+LINE_BYTES = 64
+# Rows are cut at multiples of what any loop sums abreast.
+ROUND = 128
 
 
 def whole_steps(a: np.ndarray) -> bool:
@@ -91,11 +92,13 @@ def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def spots(span: Span, outputs: int, phase: int = 0) -> np.ndarray:
-    """Where to begin, so many outputs at a time, to cover a span at least as long; all but the first on whole lines.
+    """Where to begin, so many outputs at a time, to cover a span at least as long.
 
-    `phase` says how far beyond such a line the span begins.
+    All but the first begin `phase` numbers earlier than they need, on a line of the cache, unless that takes one more.
     """
     begin, end = span
+    if -(-(end - begin + phase) // outputs) > -(-(end - begin) // outputs):
+        phase = 0
     return np.unique(np.clip(np.arange(begin - phase, end, outputs), begin, end - outputs))
 
 
@@ -122,7 +125,8 @@ class Geometry:
     weights : tuple of int
         Strides of the kernels (G, O, taps).
     phase : int
-        How far the first output lies beyond a multiple of `LINE` numbers.
+        How many numbers beyond the begin of a line of the cache the first output lies; or what it reads, where all
+        taps are as far beyond.
     """
 
     axis: int
@@ -146,9 +150,12 @@ def calls(
     starts, offsets, columns, places = found = tables(p, (at.axis, lo), at.x, at.out)
     parts = -(-(end - begin) // row_outputs(p))
     length = -(-(end - begin) // parts)
+    if parts > 1:
+        length = -(-length // ROUND) * ROUND
     outputs, loop = loops.of(length)
+    line = LINE_BYTES // p.dtype.itemsize
     each = [
-        (loop, outputs, spots((a, min(a + length, end)), outputs, (at.phase + a) % outputs))
+        (loop, outputs, spots((a, min(a + length, end)), outputs, (at.phase + a) % line))
         for a in range(begin, end, length)
     ]
     if end - begin < m:
@@ -211,7 +218,8 @@ class Sums(NamedTuple):
         Of `middle` see `Geometry`.
         """
         w, to = self.weights, out.ctypes.data
-        phase = to // out.itemsize % LINE
+        decides = x if self.problem.kernel_size[axis] == 1 else out
+        phase = decides.ctypes.data // out.itemsize % (LINE_BYTES // out.itemsize)
         at = Geometry(axis, middle, (x.shape, x.strides), (out.shape, out.strides), w.strides, phase)
         loops, numbers, tables = calls(self.problem, self.loops, at)
         numbers = numbers.copy()
