@@ -77,10 +77,11 @@ def mode_text(mode: Any) -> str:
 
 def options_of(axes: Any, dtype: Any, method: Any, workers: Any, **limits: Any) -> Options:
     """Keywords in canonical form; `limits` are those of `limits_of`."""
+    asked, within = request(method, workers), limits_of(**limits)
     return Options(
         axes=None if axes is None else axes_of(axes),
         dtype=None if dtype is None else dtype_of(dtype),
-        request=replace(request(method, workers), **limits_of(**limits)),
+        request=replace(asked, **within) if within else asked,
     )
 
 
