@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -15,12 +16,17 @@ from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 
+# predictions are made from the built-in coefficients, here and in child processes, whatever this machine was tuned to
+os.environ["FFTCONV_PROFILE"] = "off"
+
 settings.register_profile(
     "fftconv",
     deadline=None,
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# for a second run under other circumstances: pytest --hypothesis-profile=brief
+settings.register_profile("brief", settings.get_profile("fftconv"), max_examples=15)
 settings.load_profile("fftconv")
 
 

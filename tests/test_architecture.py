@@ -21,6 +21,7 @@ CORE = [name for name in FILES if name.startswith("fftconv.core.")]
 HEAVY = (
     "scipy",
     "pyfftw",
+    "llvmlite",
     "numba",
     "matplotlib",
     "concurrent.futures",

@@ -14,11 +14,13 @@ from click.testing import CliRunner
 
 import fftconv
 import fftconv._nn
-from fftconv.bench import cases, command, memory, plot, report, runs
+from fftconv.bench import cases, command, memory, plot, report, runs, words
 from fftconv.bench.bare import bare_executes
-from fftconv.bench.cases import GROUPS, Case, Group, Layer, Memory, Script, Signal, Target, faster
+from fftconv.bench.case import DTYPES, Case, Frames, Group, Layer, Memory, Script, Signal, Target, faster
+from fftconv.bench.cases import GROUPS
+from fftconv.bench.grid import Complex
 from fftconv.bench.peers import PEERS, Call, Peer, free_memory
-from fftconv.bench.rows import MemoryRow, PeerTime, TimedRow
+from fftconv.bench.rows import MemoryRow, MethodTime, PeerTime, RegretRow, TimedRow
 from fftconv.bench.runs import Options, measure, relative_difference
 from fftconv.bench.timing import Budget, alternate
 from fftconv.cli.main import cli
@@ -214,7 +216,7 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("dtype", cases.DTYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: c.name)
 @pytest.mark.parametrize("name", PEERS)
 def test_every_peer_computes_what_we_do(name, case, dtype):
@@ -313,7 +315,7 @@ TINY_GROUPS = {
     "small": Group("Short", "timed", (SMALL[0], SMALL[2])),
     "general": Group("Layers", "timed", (SMALL[7],)),
     "limit": Group("Limit", "limit", (Signal("a", (100_000,), (1001,), faster("measured", float64=1)),)),
-    "prepared": Group("Prepared", "prepared", (cases.Frames("a", (50_000,), (101,)),)),
+    "prepared": Group("Prepared", "prepared", (Frames("a", (50_000,), (101,)),)),
     "first-call": Group(
         "Processes",
         "first-call",
@@ -371,7 +373,7 @@ def test_of_a_peers_functions_the_fastest_counts_and_the_worst_difference():
         PeerTime("numpy", "convolve", 1.0),
         PeerTime("scipy", "oaconvolve", 2.0),
     )
-    assert [(p.peer, p.function) for p in runs._best(given)] == [
+    assert [(p.peer, p.function) for p in runs.best_of_each(given)] == [
         ("scipy", "oaconvolve"),
         ("numpy", "convolve"),
     ]
@@ -502,7 +504,7 @@ def test_the_table_on_the_terminal(rich, monkeypatch, capsys):
 
 def test_the_plot_has_a_panel_for_each_curve(tmp_path):
     pytest.importorskip("matplotlib")
-    rows = [replace(ROW, curve="c", kernel=k, dtype=d) for k in (31, 3) for d in cases.DTYPES]
+    rows = [replace(ROW, curve="c", kernel=k, dtype=d) for k in (31, 3) for d in DTYPES]
     rows.append(replace(ROW, curve="lonely", kernel=5))
     found = plot.curves(rows)
     assert {key: [r.kernel for r in points] for key, points in found.items()} == {
@@ -529,8 +531,78 @@ def test_a_plot_needs_curves(tmp_path):
     ],
 )
 def test_durations(seconds, text):
-    assert report.duration(seconds) == text
+    assert words.duration(seconds) == text
 
 
 def test_a_target_names_its_dtype():
     assert faster("torch", float32=2) == (Target(("torch",), 2, "float32"),)
+
+
+# --- regret
+
+
+def test_the_grid_has_problems_of_every_kind():
+    grid = GROUPS["regret"].cases
+    assert len(grid) * len(DTYPES) >= 300
+    assert len({case.name for case in grid}) == len(grid)
+    signals = [c for c in grid if isinstance(c, Signal)]
+    assert {len(c.x) for c in signals} >= {1, 2, 3}
+    assert any(isinstance(c, Complex) for c in signals)
+    sizes = {c.x[0] for c in signals if len(c.x) == 1}
+    assert min(sizes) == 10 and max(sizes) == 10**7
+    assert any(c.w == c.x for c in signals) and any(set(c.w) == {1} for c in signals)
+    layers = [c for c in grid if isinstance(c, Layer)]
+    for word in ("stride", "dilation", "groups", "conv_transpose"):
+        assert any(word in c.name for c in layers), word
+    named = {"1-d 1664 by 65", "1-d 232523 by 5", "1-d 10007 by 1009"}
+    assert named <= {c.name for c in grid}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_regret_runs_every_method_that_is_worth_it(dtype, monkeypatch):
+    picked = (
+        "1-d 100 by 10",
+        "1-d complex 500 by 50",
+        "2-d 16^2 by 3^2",
+        "layer conv2d 4x8, 64^2 by 8x8, 3^2",
+    )
+    grid = tuple(c for c in GROUPS["regret"].cases if c.name in picked)
+    assert len(grid) == len(picked)
+    monkeypatch.setitem(GROUPS, "regret", Group("Choice", "regret", grid))
+    for row in measure("regret", replace(TINY, dtypes=(dtype,))):
+        assert row.plan.split()[0] in {m.method for m in row.methods}
+        assert len(row.methods) >= 2
+        assert row.regret >= 1 and all(m.seconds > 0 and m.predicted > 0 for m in row.methods)
+        assert (row.ratio is None) == row.case.startswith("layer")
+
+
+CHOICE = RegretRow(
+    group="regret",
+    case="1-d 9 by 3",
+    dtype="float64",
+    seconds=1.2,
+    workers=2,
+    plan="direct",
+    tuned=False,
+    methods=(MethodTime("direct", 1.2, 1.0), MethodTime("fft", 0.8, 1.5)),
+    peers=(PeerTime("numpy", "convolve", 1.1), PeerTime("scipy", "fftconvolve", 3.0)),
+)
+
+
+def test_regret_is_the_time_of_the_choice_over_that_of_the_best():
+    assert CHOICE.regret == pytest.approx(1.5)
+    assert CHOICE.ratio == pytest.approx(1.1 / 1.2)
+    best = replace(CHOICE, seconds=0.7)
+    assert best.regret == 1.0 and best.ratio > 1 and best.met
+    assert not replace(CHOICE, peers=(), seconds=1.3, tuned=True).met
+    assert replace(CHOICE, peers=(), seconds=1.3, tuned=False).met
+
+
+def test_regret_in_words():
+    rows = [CHOICE, replace(CHOICE, case="other", seconds=0.8), replace(CHOICE, case="third", peers=())]
+    said = " ".join(report.summary(rows))
+    assert "over 3 problems: geometric mean 1.310 (<= 1.15: MISSED), worst 1.50 (<= 2: met)" in said
+    assert "slower in 1 of 2 rows" in said and "Slower: 1-d 9 by 3 float64 (0.917 x)." in said
+    text = report.markdown(rows)
+    assert text.index("1-d 9 by 3") < text.index("other")
+    assert json.loads(report.as_json(rows, {}))["rows"][0]["regret"] == pytest.approx(1.5)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
-from fftconv.core.methods import blas, direct, gemm, jit, lines, taps
+from fftconv.core.cost_direct import BUILT_IN, FORMS, cheapest, fits, patches, seconds
+from fftconv.core.methods import blas, direct, gemm, jit, lines, taps, warmth
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem
@@ -29,7 +29,7 @@ EXECUTORS = {
     "direct": direct.execute,
 }
 by_form = pytest.mark.parametrize("form", EXECUTORS)
-needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="the jit extra is not installed")
+needs_compiler = pytest.mark.skipif(find_spec("llvmlite") is None, reason="the jit extra is not installed")
 
 
 def plan(form: str, p: ConvProblem, workers: int = 1) -> ConvPlan:
@@ -170,7 +170,7 @@ def test_scratch_is_as_predicted(form, workers):
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    predicted = cost_direct.scratch(form, p, workers)
+    predicted = cost_direct.scratch(form, p, workers, BUILT_IN)
     # a job's last wish for memory may come when its sibling has ended: fewer copies than workers is fine
     assert predicted / workers * 0.8 <= peak <= predicted * 1.2 + 2**17, (predicted, peak)
 
@@ -178,18 +178,19 @@ def test_scratch_is_as_predicted(form, workers):
 @given(p=problems())
 def test_predictions_are_sane(p):
     p = repaired(p, "taps")
-    assert cheapest(p) in FORMS and fits(cheapest(p), p)
+    assert cheapest(p, BUILT_IN) in FORMS and fits(cheapest(p, BUILT_IN), p)
     for form in ("direct", "band", "jit", *FORMS):
         if fits(form, p):
-            assert 0 < seconds(form, p, 2) < 1
-            assert 0 < cost_direct.scratch(form, p, 1) <= cost_direct.scratch(form, p, 2)
+            assert 0 < seconds(form, p, 2, BUILT_IN) < 1
+            one, two = (cost_direct.scratch(form, p, workers, BUILT_IN) for workers in (1, 2))
+            assert 0 < one <= two
 
 
 def test_more_of_everything_costs_more():
     small = problem((64, 64), (3, 3), "same", "f4", Extras(channels=(2, 2)))
     for form in ("taps", "gemm", "band"):
         for more in ({"batch": 8}, {"input_size": (256, 256)}, {"out_channels": 16}, {"kernel_size": (9, 9)}):
-            assert seconds(form, replace(small, **more), 1) > seconds(form, small, 1)
+            assert seconds(form, replace(small, **more), 1, BUILT_IN) > seconds(form, small, 1, BUILT_IN)
 
 
 def test_bands_serve_few_channels():
@@ -197,7 +198,7 @@ def test_bands_serve_few_channels():
 
     def height(channels: int) -> int:
         p = problem((256, 256), (7, 7), "same", "f4", Extras(channels=(channels, channels)))
-        return max(c.rows for c in patches(p, "band").cells)
+        return max(c.rows for c in patches(p, "band", BUILT_IN).cells)
 
     assert height(1) >= 4 > height(64)
 
@@ -236,7 +237,7 @@ def test_blas_gets_its_threads_back():
     assert get() == before
 
 
-@needs_numba
+@needs_compiler
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 def test_compiled_loops_give_the_bits_of_taps(dtype):
     jit.warm_up(np.dtype(dtype))
@@ -251,33 +252,76 @@ def test_compiled_loops_give_the_bits_of_taps(dtype):
                 assert got.tobytes() == want.tobytes(), p
 
 
-@needs_numba
-def test_awkward_memory_does_not_compile_again():
-    p = problem((19, 23), (3, 4), "full", "f4")
+@needs_compiler
+@pytest.mark.parametrize("dtype", ("f4", "f8", "i2", "u8"))
+def test_windows_read_where_they_are(dtype):
+    """Large enough for it: the middle from the input itself, the frame from copies; the bits of taps all the same."""
+    jit.warm_up(np.dtype(dtype))
+    for size, kernel, extras in (
+        ((301, 257), (5, 2), EXTRAS["plain"]),
+        ((70_001,), (11,), EXTRAS["plain"]),
+        ((90, 91, 167), (2, 1, 2), EXTRAS["batch"]),
+        ((340, 350), (3, 3), EXTRAS["groups"]),
+        ((600, 512), (3, 3), Extras(dilation=(1, 3), channels=(2, 2))),
+        ((270, 3000), (9, 9), EXTRAS["plain"]),
+    ):
+        for pads in ("same", "full", "valid"):
+            p = problem(size, kernel, pads, dtype, extras)
+            p = replace(p, stride=(2, 1)) if size == (600, 512) else p
+            assert cost_direct.inside(p), p
+            x, w = arrays(p)
+            want = answer("taps", p, x, w)
+            for workers in (1, 3):
+                got = poison(p.out_shape, p.dtype)
+                jit.execute(plan("jit", p, workers), x, w, got)
+                assert got.tobytes() == want.tobytes(), p
+
+
+@needs_compiler
+def test_awkward_memory_of_large_arrays():
+    """Input and output that can or cannot be read and written where they are, rows backwards and all."""
+    jit.warm_up(np.dtype("f4"))
+    p = problem((301, 257), (5, 4), "same", "f4")
     x, w = arrays(p)
-    jit.warm_up(p.dtype)
-    dispatcher = jit._dispatcher()
-    compiled = len(dispatcher.signatures)
-    raw = np.empty(p.dtype.itemsize * int(np.prod(p.out_shape)) + 1, np.uint8)
+    want = answer("taps", p, x, w)
+    raw = np.empty(x.nbytes + 1, np.uint8)
     crooked = raw[1:].view(p.dtype).reshape(p.out_shape)
-    for name, xs in awkward(x).items():
-        jit.execute(plan("jit", p), xs, awkward(w)[name], crooked)
-    assert len(dispatcher.signatures) == compiled
+    wide = np.full((1, 1, 2 * 301, 2 * 257), 5, p.dtype)
+    flipped = x[:, :, ::-1].copy()[:, :, ::-1]
+    for source in (*awkward(x).values(), flipped):
+        for target in (crooked, wide[:, :, ::-2, :257], wide[:, :, ::2, ::-2]):
+            target[...] = np.nan
+            jit.execute(plan("jit", p, 2), source, w, target)
+            np.testing.assert_array_equal(target, want)
 
 
-@needs_numba
+@needs_compiler
+def test_signed_zeros_are_those_of_taps():
+    jit.warm_up(np.dtype("f8"))
+    p = problem((40, 40), (3, 3), "same", "f8")
+    for x in (np.zeros(p.x_shape), -np.zeros(p.x_shape)):
+        for w in (-np.ones(p.w_shape), np.where(np.eye(3) > 0, 1.0, -1.0)[None, None]):
+            got = poison(p.out_shape, p.dtype)
+            jit.execute(plan("jit", p), x, w, got)
+            assert got.tobytes() == answer("taps", p, x, w).tobytes()
+
+
+@needs_compiler
 def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
-    warmth = jit._Warmth()
-    monkeypatch.setattr(jit, "_warmth", warmth)
+    mine = warmth.Warmth()
+    monkeypatch.setattr(jit, "warmth", mine)
     p = problem((50,), (5,), "same", "f8")
     x, w = arrays(p)
     out = poison(p.out_shape, p.dtype)
     jit.execute(plan("jit", p), x, w, out)
     oracle.assert_close(p, out, x, w)
-    assert not warmth.begun and not warmth.loops
-    warmth.spent("d", cost_direct.WARM_UP_SECONDS)
-    assert warmth.begun == {"d"}
+    assert not mine.begun and not mine.loops
+    mine.spent("d", cost_direct.WARM_UP_SECONDS)
+    assert mine.begun == {"d"}
     for thread in threading.enumerate():
         if thread.name == "fftconv-jit":
             thread.join(60)
-    assert "d" in warmth.loops
+    assert "d" in mine.loops and "f" not in mine.loops
+    assert mine.at_once(plan("jit", problem((200, 200), (3, 3), "same", "f4"))) is None
+    large = problem((2000, 2000), (13, 13), "same", "f4")
+    assert mine.at_once(plan("jit", large)) is not None, "one such call repays it"

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from fftconv.bench import report
-from fftconv.bench.cases import DTYPES, GROUPS
+from fftconv.bench.case import DTYPES
+from fftconv.bench.cases import GROUPS
 from fftconv.bench.peers import PEERS, installed
 from fftconv.bench.plot import plot
 from fftconv.bench.rows import Row

@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import fftconv
-from fftconv.bench.cases import GROUPS, Case
+from fftconv.bench.case import Case
+from fftconv.bench.cases import GROUPS
 
 PROC = Path("/proc/self")
 

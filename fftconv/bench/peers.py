@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv.bench.cases import Case, Layer, Signal
+from fftconv.bench.case import Case, Layer, Signal
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import fftconv
+from fftconv.bench import regret_report
 from fftconv.bench.cases import GROUPS
 from fftconv.bench.peers import PEERS
-from fftconv.bench.rows import MemoryRow, PeerTime, Row, TimedRow, Verdict
+from fftconv.bench.rows import MemoryRow, PeerTime, RegretRow, Row, TimedRow, Verdict
 from fftconv.bench.runs import Options
+from fftconv.bench.words import digits, duration, size
 
 PACKAGES = (
     "numpy",
     "scipy",
     "pyfftw",
-    "numba",
+    "llvmlite",
     "torch",
     "opencv-python-headless",
     "opencv-python",
@@ -32,35 +34,12 @@ BARE = ("limit", "prepared")
 Table = tuple[list[str], list[list[str]]]
 
 
-def duration(seconds: float) -> str:
-    """Three digits and a unit.
-
-    Examples
-    --------
-    >>> duration(0.00241)
-    '2.41 ms'
-    """
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if seconds >= scale:
-            return f"{_digits(seconds / scale)} {unit}"
-    return f"{_digits(seconds * 1e9)} ns"
-
-
-def size(count: int) -> str:
-    """Bytes in MiB, small ones in KiB.
-
-    Examples
-    --------
-    >>> size(3 * 2**19)
-    '1.5 MiB'
-    """
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
-
-
 def table(rows: Sequence[Row]) -> Table:
     """Headings and cells for the rows of one group."""
     if isinstance(rows[0], MemoryRow):
         return _memory_table([row for row in rows if isinstance(row, MemoryRow)])
+    if isinstance(rows[0], RegretRow):
+        return regret_report.table([row for row in rows if isinstance(row, RegretRow)])
     timed = [row for row in rows if isinstance(row, TimedRow)]
     return _limit_table(timed) if _kind(timed[0]) == "limit" else _timed_table(timed)
 
@@ -86,7 +65,7 @@ def _peer_cell(row: TimedRow, peer: PeerTime | None) -> str:
     if peer.seconds is None:
         return peer.note
     wrong = f" WRONG by {peer.difference:.0e}" if row.is_wrong(peer) else ""
-    return f"{_digits(peer.seconds / row.seconds)} x ({duration(peer.seconds)}){wrong}"
+    return f"{digits(peer.seconds / row.seconds)} x ({duration(peer.seconds)}){wrong}"
 
 
 def _targets(row: TimedRow) -> str:
@@ -147,8 +126,15 @@ def _memory_table(rows: Sequence[MemoryRow]) -> Table:
 
 def summary(rows: Sequence[Row]) -> list[str]:
     """Sentences that say how many targets are met, and which rows lose."""
+    choices = [row for row in rows if isinstance(row, RegretRow)]
+    if choices:
+        return regret_report.summary(choices)
     said = [f"{sum(row.met for row in rows)} of {len(rows)} rows meet their targets."]
-    missed = [f"{row.case} {row.dtype} ({_missed_by(row)})" for row in rows if not row.met]
+    missed = [
+        f"{row.case} {row.dtype} ({_missed_by(row)})"
+        for row in rows
+        if not isinstance(row, RegretRow) and not row.met
+    ]
     if missed:
         said.append(f"Missed: {'; '.join(missed)}.")
     losses = [
@@ -170,12 +156,12 @@ def summary(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def _missed_by(row: Row) -> str:
+def _missed_by(row: TimedRow | MemoryRow) -> str:
     if isinstance(row, MemoryRow):
         return f"{size(row.measured)}, predicted {size(row.predicted)}"
     over = _kind(row) == "limit"
     return ", ".join(
-        f"{1 / v.ratio:.2f} of {1 / v.at_least:.2g}" if over else f"{_digits(v.ratio)} of {v.at_least:g}"
+        f"{1 / v.ratio:.2f} of {1 / v.at_least:.2g}" if over else f"{digits(v.ratio)} of {v.at_least:g}"
         for v in row.verdicts
         if v.met is False and v.ratio is not None
     )
@@ -183,18 +169,11 @@ def _missed_by(row: Row) -> str:
 
 def _lost_to(row: TimedRow) -> str:
     ratios = [(p.peer, row.ratio(p.peer)) for p in row.peers]
-    return ", ".join(
-        f"{_digits(ratio)} x {peer}" for peer, ratio in ratios if ratio is not None and ratio < 1
-    )
+    return ", ".join(f"{digits(ratio)} x {peer}" for peer, ratio in ratios if ratio is not None and ratio < 1)
 
 
 def _kind(row: TimedRow) -> str:
     return GROUPS[row.group].kind
-
-
-def _digits(value: float) -> str:
-    """Three significant digits without an exponent."""
-    return f"{value:.0f}" if value >= 99.95 else f"{value:.3g}"
 
 
 def machine(options: Options) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fftconv.bench.cases import Memory, Target
+from fftconv.bench.case import Memory, Target
 
 # Largest difference between two results, relative to the largest value, that rounding explains.
 ROUNDING = {"float32": 1e-4, "float64": 1e-10}
@@ -138,4 +138,73 @@ class MemoryRow:
         }
 
 
-Row = TimedRow | MemoryRow
+@dataclass(frozen=True)
+class MethodTime:
+    """One method on one case: as measured, and as the planner ranked it (on its nominal number of workers)."""
+
+    method: str
+    seconds: float
+    predicted: float
+
+
+@dataclass(frozen=True)
+class RegretRow:
+    """The call as it is, every method that was worth running, and the rivals.
+
+    Attributes
+    ----------
+    seconds : float
+        Of the call as it is.
+    plan : str
+    tuned : bool
+        Whether predictions were made from a profile of the machine.
+    methods : tuple of MethodTime
+        The chosen one among them.
+    peers : tuple of PeerTime
+    """
+
+    group: str
+    case: str
+    dtype: str
+    seconds: float
+    workers: int
+    plan: str
+    tuned: bool
+    methods: tuple[MethodTime, ...]
+    peers: tuple[PeerTime, ...]
+
+    @property
+    def best(self) -> MethodTime:
+        return min(self.methods, key=lambda m: m.seconds)
+
+    @property
+    def regret(self) -> float:
+        """Time of the chosen method over that of the best one."""
+        return max(1.0, self.seconds / self.best.seconds)
+
+    @property
+    def rival(self) -> PeerTime | None:
+        """The fastest peer."""
+        timed = [p for p in self.peers if p.seconds is not None]
+        return min(timed, key=lambda p: p.seconds or 0.0, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """Time of the fastest peer over ours: above 1 we are faster."""
+        rival = self.rival
+        return None if rival is None or rival.seconds is None else rival.seconds / self.seconds
+
+    @property
+    def met(self) -> bool:
+        """Whether the choice is not far from the best, and no rival is faster."""
+        return self.regret <= WORST[self.tuned] and not (self.ratio is not None and self.ratio < 1)
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "regret": self.regret, "ratio": self.ratio, "met": self.met}
+
+
+# What regret has to reach over a grid, built in and tuned: at worst, and in geometric mean.
+WORST = {False: 2.0, True: 1.5}
+MEAN = {False: 1.15, True: 1.08}
+
+Row = TimedRow | MemoryRow | RegretRow

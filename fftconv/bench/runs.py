@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from fftconv.bench.bare import bare_executes
-from fftconv.bench.cases import DTYPES, GROUPS, Case, Frames, Memory, Script, Signal
+from fftconv.bench.case import DTYPES, Case, Frames, Memory, Script, Signal
+from fftconv.bench.cases import GROUPS
 from fftconv.bench.memory import in_a_process
 from fftconv.bench.peers import PEERS, Call, free_memory, installed
-from fftconv.bench.rows import MemoryRow, PeerTime, Row, TimedRow
+from fftconv.bench.rows import MemoryRow, PeerTime, RegretRow, Row, TimedRow
 from fftconv.bench.timing import Budget, Timing, alternate
 from fftconv.core.config import config_context
 from fftconv.core.plan import ConvPlan
@@ -69,7 +70,7 @@ def timed(group: str, case: Case, dtype: str, options: Options) -> TimedRow:
     found: list[PeerTime] = []
     calls: dict[tuple[str, str], Call] = {}
     for name in options.peers:
-        for peer_time, call in _first_calls(name, (case, x, w), result, options):
+        for peer_time, call in first_calls(name, (case, x, w), result, options):
             found.append(peer_time)
             # what takes longer than the whole row is not called again
             if peer_time.seconds is not None and peer_time.seconds < options.budget.seconds:
@@ -78,10 +79,10 @@ def timed(group: str, case: Case, dtype: str, options: Options) -> TimedRow:
     timing, timings = alternate(ours, {key: call.run for key, call in calls.items()}, options.budget)
     found = [_with_time(p, timings.get((p.peer, p.function))) for p in found]
     row = _row(group, case, dtype, (timing, options.workers))
-    return replace(row, plan=plan_line(case.plan(dtype)), peers=_best(found))
+    return replace(row, plan=plan_line(case.plan(dtype)), peers=best_of_each(found))
 
 
-def _first_calls(
+def first_calls(
     name: str, given: tuple[Case, np.ndarray, np.ndarray], result: np.ndarray, options: Options
 ) -> list[tuple[PeerTime, Call]]:
     """First time, and difference to our `result`, of those functions of a peer that may be its fastest."""
@@ -158,7 +159,7 @@ def _with_time(peer: PeerTime, timing: Timing | None) -> PeerTime:
     return replace(peer, seconds=min(peer.seconds, timing.seconds), calls=peer.calls + timing.calls)
 
 
-def _best(measured: Sequence[PeerTime]) -> tuple[PeerTime, ...]:
+def best_of_each(measured: Sequence[PeerTime]) -> tuple[PeerTime, ...]:
     """Of each peer the fastest function."""
     best: dict[str, PeerTime] = {}
     for p in sorted(measured, key=lambda p: float("inf") if p.seconds is None else p.seconds):
@@ -248,10 +249,18 @@ def memory(group: str, wanted: Memory, dtype: str, options: Options) -> MemoryRo
     )
 
 
+def regret(group: str, case: Case, dtype: str, options: Options) -> RegretRow:
+    """The chosen method against all others; see `bench.regret`."""
+    from fftconv.bench.regret import regret
+
+    return regret(group, case, dtype, options)
+
+
 KINDS: dict[str, Callable[..., Row]] = {
     "timed": timed,
     "first-call": first_call,
     "limit": limit,
     "prepared": prepared,
     "memory": memory,
+    "regret": regret,
 }

@@ -37,7 +37,7 @@ _SPILL: Table = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HostProfile:
     """Fitted coefficients of one host; times in nanoseconds unless they say seconds.
 
@@ -63,10 +63,20 @@ class HostProfile:
         Per byte gathered or scattered; twice that where two real tiles are interleaved.
     multiply : dict
         Per complex bin, by dtype character of the spectrum.
-    direct : float
-        Per multiply-add of the direct sum.
+    turn : dict
+        Per complex bin, to copy it between the orders of transform and product of channels.
+    read : dict
+        Per complex bin of the kernel's spectra that a product reads.
+    multiply_add : dict
+        Per complex multiply-add of the products over channels.
+    product : float
+        Of one small matrix product.
+    limb : float
+        Per limb of a sample or of a sum: split or rounded, shifted and added.
     job : float
         Seconds of interpreter time per job.
+    lone : float
+        The same for a job that is alone and whose every index is known beforehand.
     thread : float
         Seconds to wake the other workers and to meet again.
     call : float
@@ -82,8 +92,13 @@ class HostProfile:
     strided_rows: float = 2.5
     copy: float = 0.08
     multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.3, "D": 0.55, "G": 8.0})
-    direct: float = 0.35
+    turn: dict[str, float] = field(default_factory=lambda: {"F": 1.1, "D": 1.7, "G": 10.0})
+    read: dict[str, float] = field(default_factory=lambda: {"F": 0.8, "D": 1.6, "G": 10.0})
+    multiply_add: dict[str, float] = field(default_factory=lambda: {"F": 0.12, "D": 0.25, "G": 10.0})
+    product: float = 90.0
+    limb: float = 10.0
     job: float = 20e-6
+    lone: float = 4e-6
     thread: float = 60e-6
     call: float = 3e-6
 
@@ -102,14 +117,12 @@ def interpolate(table: tuple[float, ...], position: float) -> float:
     return table[i] + (position - i) * (table[i + 1] - table[i])
 
 
-def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile = BUILT_IN) -> float:
+def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> float:
     """One forward transform of a tile of `shape`, batch axes included; a whole backward one takes as long."""
     return backward_seconds(shape, axes, dtype, (), host)
 
 
-def backward_seconds(
-    shape: Ints, axes: Ints, dtype: np.dtype, kept: Ints, host: HostProfile = BUILT_IN
-) -> float:
+def backward_seconds(shape: Ints, axes: Ints, dtype: np.dtype, kept: Ints, host: HostProfile) -> float:
     """One backward transform that keeps the first `kept` samples per axis: each axis leaves lines to the next ones."""
     _, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
     columns, rows = _per_point(shape, axes, dtype, host)
@@ -155,9 +168,7 @@ def _odd_factor(odd: int, n: int, char: str, host: HostProfile) -> float:
     return host.short_odd[char] if n <= 1024 else max(1.0, host.short_odd[char])
 
 
-def shared_seconds(
-    jobs: int, overhead: float, job: float, most: int, host: HostProfile = BUILT_IN
-) -> tuple[float, int]:
+def shared_seconds(jobs: int, overhead: float, job: float, most: int, host: HostProfile) -> tuple[float, int]:
     """Time of equal jobs on at most `most` threads, and how many of them are worth waking.
 
     The interpreter's part of a job, `overhead`, is one thread's at a time.

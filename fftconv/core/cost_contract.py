@@ -12,18 +12,10 @@ from math import prod
 
 from fftconv.core.channels import Channels
 from fftconv.core.config import Config
-from fftconv.core.cost import BUILT_IN, HostProfile, backward_seconds, fft_seconds, shared_seconds
+from fftconv.core.cost import HostProfile, backward_seconds, fft_seconds, shared_seconds
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import TileLayout
 
-# Nanoseconds by bytes of a complex bin: to copy one between the orders of transform and product, to read a bin of
-# the kernel's spectra, and of one multiply-add of the batched product.
-TURN = {8: 1.1, 16: 1.7}
-READ = {8: 0.8, 16: 1.6}
-MULTIPLY_ADD = {8: 0.12, 16: 0.25}
-LONG_DOUBLE = 10.0
-# Nanoseconds of one small matrix product.
-PRODUCT = 90.0
 # Twiddle factors of both directions, in complex numbers per point of an axis. FFTW keeps 0.45 to 1.1 of a real
 # transform and 0.01 to 0.2 of a complex one.
 TABLES = {"f": 0.8, "c": 0.15}
@@ -45,7 +37,7 @@ class ChannelCost:
     """
 
     layout: TileLayout
-    host: HostProfile = BUILT_IN
+    host: HostProfile
 
     def seconds(self, workers: int) -> float:
         """On at most `workers` threads."""
@@ -91,23 +83,24 @@ class ChannelCost:
         shape, axes = layout.signal_shape(1), layout.fft_axes
         return self._moved + backward_seconds(shape, axes, layout.dtype, layout.kept, self.host)
 
-    def _per_bin(self, table: dict[int, float]) -> float:
-        return table.get(self.channels.bin_bytes, LONG_DOUBLE) * 1e-9
+    def _per_bin(self, table: dict[str, float]) -> float:
+        return table[{8: "F", 16: "D"}.get(self.channels.bin_bytes, "G")] * 1e-9
 
     @lazy
     def _kernel(self) -> Step:
         c, tiling = self.channels, self.layout.tiling
         axes = tuple(1 + a for a in self.layout.axes)
         each = fft_seconds((1, *tiling.nfft), axes, self.layout.dtype, self.host)
-        each += c.bins * self._per_bin(READ if c.products else TURN) * (2 if c.widened else 1)
+        each += (
+            c.bins * self._per_bin(self.host.read if c.products else self.host.turn) * (2 if c.widened else 1)
+        )
         return c.kernel_jobs, self.host.job, each * prod(c.kernel_chunk)
 
     @lazy
     def _alone(self) -> Step:
         p, c = self.layout.problem, self.channels
         bins = c.slot * c.bins
-        spectrum = {8: "F", 16: "D"}.get(c.bin_bytes, "G")
-        multiply = bins * self.host.multiply[spectrum] * 1e-9
+        multiply = bins * self._per_bin(self.host.multiply)
         each = self._forward + c.outputs_of_one * (self._backward + multiply)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
         return jobs, self.host.job * c.outputs_of_one, each * c.input_chunk
@@ -116,7 +109,7 @@ class ChannelCost:
         p, c = self.layout.problem, self.channels
         total, chunk = (p.in_channels, c.input_chunk) if side == "in" else (p.out_channels, c.output_chunk)
         transform = self._forward if side == "in" else self._backward
-        each = transform + c.slot * c.bins * self._per_bin(TURN)
+        each = transform + c.slot * c.bins * self._per_bin(self.host.turn)
         return c.jobs * -(-total // chunk), self.host.job, each * chunk
 
     @lazy
@@ -125,7 +118,9 @@ class ChannelCost:
         rounds, calls = -(-c.jobs // c.round_slots), -(-c.bins // c.bin_chunk)
         tiles = min(c.jobs, c.round_slots) * c.slot
         pairs = p.group_inputs * p.group_outputs
-        each = PRODUCT * 1e-9 + pairs * (tiles * self._per_bin(MULTIPLY_ADD) + self._per_bin(READ))
+        each = self.host.product * 1e-9 + pairs * (
+            tiles * self._per_bin(self.host.multiply_add) + self._per_bin(self.host.read)
+        )
         return rounds * calls, self.host.job / 2, c.bin_chunk * p.groups * each
 
 

@@ -24,9 +24,13 @@ BLOCK_BYTES = 128 * 2**10
 COLUMN_BYTES = 2 * 2**20
 FEWEST_COLUMNS = 64
 LOOP_BYTES = 512 * 2**10
+ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
-# What it costs to import numba and to load a compiled loop from disk.
-WARM_UP_SECONDS = 1.0
+# What it costs to load the compiler and to compile the loops of one dtype.
+WARM_UP_SECONDS = 0.05
+# Outputs from where on it pays to read windows inside the input where they are, and only the others from a copy.
+IN_PLACE_OUTPUTS = 65536
+SHORTEST_ROW = 64
 # Outputs of one np.correlate call.
 LINE_BLOCK = 32768
 BAND_ROWS = (2, 4, 8, 16, 32)
@@ -39,7 +43,7 @@ def _by_dtype(**values: float) -> dict[str, float]:
     return values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DirectCosts:
     """Fitted coefficients, all in seconds; by dtype character where they differ, others by item size.
 
@@ -59,12 +63,8 @@ class DirectCosts:
         Interpreter time of one tap of one job.
     tap : dict
         Per multiply-add of the blocked form.
-    loop : dict
-        Per multiply-add of the compiled form.
-    strided_loop : float
-        The same where the last axis has a stride.
-    loop_row : float
-        Per eight taps of one row of outputs.
+    loop_step : float
+        One tap of the compiled form, for all the outputs that are summed abreast.
     line_call : float
         Interpreter time of one np.convolve.
     short_line : dict
@@ -90,9 +90,7 @@ class DirectCosts:
     tap: dict[str, float] = field(
         default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
     )
-    loop: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.038e-9, d=0.08e-9))
-    strided_loop: float = 0.55e-9
-    loop_row: float = 15e-9
+    loop_step: float = 1.8e-9
     line_call: float = 2e-6
     short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
     dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=3e-9, d=5e-9, F=17e-9, D=17e-9))
@@ -120,7 +118,7 @@ def fits(form: str, p: ConvProblem) -> bool:
     if p.ndim == 0 or any(k == 0 for k in p.kernel_size):
         return False
     if form == "jit":
-        return p.dtype.char in "fdbBhHiIlLqQ" and has_numba()
+        return p.dtype.char in "fdbBhHiIlLqQ" and has_compiler()
     axis = line_axis(p)
     dense = p.stride[axis] == 1 and (p.rhs_dilation[axis] == 1 or p.kernel_size[axis] == 1)
     extends = sum(k > 1 for k in p.kernel_size)
@@ -135,21 +133,21 @@ def _is_product(p: ConvProblem) -> bool:
 
 
 @cache
-def has_numba() -> bool:
+def has_compiler() -> bool:
     """Whether the optional compiler is installed; it is not loaded here."""
-    return find_spec("numba") is not None
+    return find_spec("llvmlite") is not None
 
 
 @lru_cache(maxsize=1024)
-def cheapest(p: ConvProblem) -> str:
+def cheapest(p: ConvProblem, host: DirectCosts) -> str:
     """The form that "direct" takes: the fastest on one worker, so that the sum is the same on any number."""
-    return min((f for f in FORMS if fits(f, p)), key=lambda f: seconds(f, p, 1))
+    return min((f for f in FORMS if fits(f, p)), key=lambda f: seconds(f, p, 1, host))
 
 
-def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_IN) -> float:
+def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> float:
     """Predicted time of `form`."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     jobs, busy = _MODELS[form](form, p, host)
     used = _worth_waking(jobs, busy, workers, host)
     # a single line needs next to nothing around it
@@ -157,10 +155,10 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts = BUILT_I
     return call + (busy / used + host.thread if used > 1 else busy)
 
 
-def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts = BUILT_IN) -> int:
+def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts) -> int:
     """How many of `most` threads `form` has work for that repays waking them."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     return _worth_waking(*_MODELS[form](form, p, host), most, host)
 
 
@@ -169,10 +167,10 @@ def _worth_waking(jobs: int, busy: float, most: int, host: DirectCosts) -> int:
     return used if used > 1 and busy / used + host.thread < busy else 1
 
 
-def scratch(form: str, p: ConvProblem, workers: int) -> int:
+def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     """Predicted bytes beyond input and output."""
     if form == "direct":
-        form = cheapest(p)
+        form = cheapest(p, host)
     size = p.dtype.itemsize
     if form == "lines":
         return workers * size * (line_block(p) + max(p.kernel_size))
@@ -182,7 +180,7 @@ def scratch(form: str, p: ConvProblem, workers: int) -> int:
         # loops add up in the output itself
         sums = 2 * prod(lengths) if form == "taps" else 0
         return kernel + workers * size * (sums + _window(p, cut(p, (1,) * p.ndim), lengths))
-    layout = patches(p, form)
+    layout = patches(p, form, host)
     height = p.group_outputs * prod(c.rows for c in layout.cells)
     patch = prod(c.patch for c in layout.cells)
     passes = 1 if layout.channels == p.group_inputs else 2
@@ -236,23 +234,57 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 # --- compiled multiply-add
 
 
-def loop_lengths(p: ConvProblem) -> Ints:
-    """Extent of one job over (groups, batch, *outputs): input that stays in the cache, or work worth a job."""
-    sizes = (p.batch, *p.output_size)
+def loop_cells(p: ConvProblem) -> int:
+    """Outputs per channel of one job: with a window that stays in the cache, or work worth a job."""
+    every = p.groups * p.batch * prod(p.output_size)
     cached = LOOP_BYTES // (p.dtype.itemsize * p.group_inputs)
     worth = LOOP_MACS // (prod(p.kernel_size) * p.group_inputs * p.group_outputs)
-    return (1, *chunks(sizes, max(1024, worth, min(cached, prod(sizes) // 8))))
+    return max(1024, worth, min(cached, every // 8))
+
+
+def loop_lengths(p: ConvProblem) -> Ints:
+    """Extent of one job over (groups, batch, *outputs): input that stays in the cache, or work worth a job."""
+    return chunks((p.groups, p.batch, *p.output_size), loop_cells(p))
+
+
+def row_outputs(p: ConvProblem) -> int:
+    """Outputs of one row: all rows of input that they see together stay in the innermost cache."""
+    return max(256, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
+
+
+@lru_cache(maxsize=1024)
+def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
+    """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
+
+    It does for long rows, and where few rows have windows that reach outside.
+    """
+    spans = tuple(
+        (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
+        for n, k, m, s, (lo, _) in zip(
+            p.input_size, p.dilated_kernel, p.output_size, p.stride, p.pads, strict=True
+        )
+    )
+    *held, along = (max(0, b - a) for a, b in spans)
+    many = p.batch * p.groups * prod(held) * along >= IN_PLACE_OUTPUTS
+    few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
+    return spans if many and few_others and along >= SHORTEST_ROW else None
 
 
 def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
-    lengths = loop_lengths(p)
+    """Taps of so many outputs abreast; rows that are short fill the vectors badly."""
+    lengths, size, middle = loop_lengths(p), p.dtype.itemsize, inside(p)
     jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
-    size = p.dtype.itemsize
-    each = host.strided_loop if p.stride[-1] > 1 else host.loop.get(p.dtype.char, 0.015e-9 * size)
-    moved = host.memory * size * (jobs * _window(p, cut(p, (1,) * p.ndim), lengths) + prod(p.out_shape))
-    terms = p.group_inputs * prod(p.kernel_size)
-    starts = prod(p.out_shape[:-1]) * -(-terms // 8) * host.loop_row
-    return jobs, jobs * host.job + p.macs * each + starts + moved
+    n = p.output_size[-1] if middle else max(lengths[2:])
+    abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
+    rows = prod(p.out_shape) / n
+    steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
+    copied = 2 * p.ndim - 2 if middle else jobs
+    moved = host.memory * size * (prod(p.x_shape) + prod(p.out_shape))
+    if not middle:
+        turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
+        window = jobs * _window(p, cut(p, (1,) * p.ndim), lengths)
+        moved += host.memory * size * window + (4 * host.copy * size * window if turned else 0.0)
+    return max(jobs, 2 if middle else 1), copied * host.job + steps * host.loop_step + moved
 
 
 # --- lines
@@ -323,10 +355,10 @@ class Patches:
 
 
 @lru_cache(maxsize=1024)
-def patches(p: ConvProblem, form: str) -> Patches:
+def patches(p: ConvProblem, form: str, host: DirectCosts) -> Patches:
     """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
     layouts = [_layout(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
-    return min(layouts, key=lambda layout: _product_seconds(p, layout, BUILT_IN))
+    return min(layouts, key=lambda layout: _product_seconds(p, layout, host))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
@@ -351,7 +383,7 @@ def _layout(p: ConvProblem, rows: Ints) -> Patches:
 
 
 def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
-    layout = patches(p, form)
+    layout = patches(p, form, host)
     return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), _product_seconds(p, layout, host)
 
 

@@ -32,6 +32,7 @@ import numpy as np
 from fftconv.core.cost_direct import cheapest, patches
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
+from fftconv.core.profile import in_force
 from fftconv.core.support import Box, bounding_box, crop, restorer, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
 from fftconv.core.trim import trim
@@ -84,7 +85,7 @@ def quietly(f: Callable[..., None]) -> Callable[..., None]:
 def _keeps_in_place(plan: ConvPlan) -> bool:
     """Whether the method meets nothing but the samples of an output's window. Zeros for padding are none of them."""
     p = plan.problem
-    if plan.method == "direct" and cheapest(p) == "lines":
+    if plan.method == "direct" and cheapest(p, in_force().direct) == "lines":
         return True
     return plan.method in ("direct", "jit") and not any(map(any, p.pads))
 
@@ -130,7 +131,7 @@ def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:
             phases = phased_axis(p, a).output_step
             yield (plan.tiling.step[a] * phases, phases) if a in transformed_axes(p) else (1, 1)
         elif plan.method == "band":
-            cells = patches(p, plan.method).cells[a]
+            cells = patches(p, plan.method, in_force().direct).cells[a]
             yield (cells.rows, 1) if cells.turns == b == 1 else (1, 1)
         else:
             yield m, b // gcd(b, s)

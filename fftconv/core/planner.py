@@ -11,7 +11,6 @@ from functools import lru_cache, partial
 from math import prod
 
 from fftconv.core.accuracy import sum_error, transform_error
-from fftconv.core.cost import BUILT_IN
 from fftconv.core.cost_contract import ChannelCost
 from fftconv.core.cost_direct import fits, useful_workers
 from fftconv.core.cost_direct import scratch as direct_scratch
@@ -21,7 +20,8 @@ from fftconv.core.exactness import recovers, splits
 from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
-from fftconv.core.tile_choice import NOMINAL_WORKERS, Room, overlap_save, weigh, whole
+from fftconv.core.profile import Profile, in_force
+from fftconv.core.tile_choice import NOMINAL_WORKERS, Means, overlap_save, weigh, whole
 from fftconv.core.tiling import TileLayout, spectral_dtype
 from fftconv.core.trim import trim
 from fftconv.core.workers import worker_limit
@@ -33,9 +33,6 @@ CHANNEL_SCRATCH = 192 * 2**20
 
 METHODS = ("direct", "band", "jit", "fft", "overlap_save")
 
-# How much slower than compiled loops the blocked ones may be that stand in for them until they are compiled.
-STAND_IN = 2.0
-
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
     """The cheapest eligible method for `problem` under `request`.
@@ -46,14 +43,14 @@ def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
         If the request forces a method that is out, with the reason.
     """
     engine = get_engine(spectral_dtype(problem))
-    return _plan(problem, request, worker_limit(request.workers), engine.name)
+    return _plan(problem, request, worker_limit(request.workers), engine.name, in_force())
 
 
 @lru_cache(maxsize=4096)
-def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> ConvPlan:
+def _plan(problem: ConvProblem, request: Request, workers: int, engine: str, profile: Profile) -> ConvPlan:
     if request.method not in (None, *METHODS):
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {request.method!r}")
-    candidates = tuple(_consider(m, problem, request, workers) for m in METHODS)
+    candidates = tuple(_consider(m, problem, request, workers, profile) for m in METHODS)
     if request.method is not None:
         chosen = next(c for c in candidates if c.method == request.method)
         if not chosen.eligible:
@@ -72,18 +69,18 @@ def _plan(problem: ConvProblem, request: Request, workers: int, engine: str) -> 
     return ConvPlan(problem, chosen, candidates, engine)
 
 
-def _consider(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+def _consider(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
     reason = _out(method, p, request)
     if reason:
         return Candidate(method, reason=reason)
     if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
         return Candidate(method, 0.0)  # sums over nothing, or no sums
     whole = fits(method, p) if method in SUMS else all(b == 1 for b in p.lhs_dilation)
-    found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers)
+    found = (_WHOLE[method] if whole else partial(_by_phases, method))(p, request, workers, profile)
     if request.prepared:
-        found = _without_kernel(found, p)
+        found = _without_kernel(found, p, profile)
     if method in SPECTRAL and (p.dtype.kind == "b" or request.fft_exact is False):
-        found = _by_limbs(found, p, request, workers)
+        found = _by_limbs(found, p, request, workers, profile)
     found = replace(found, error=_error(found, p))
     if 0 < request.max_memory < found.scratch:
         reason = f"it needs {found.scratch} bytes of scratch, the bound is {request.max_memory}"
@@ -105,7 +102,7 @@ def _out(method: str, p: ConvProblem, request: Request) -> str:
         )
     if method == "jit":
         dense = p.with_(lhs_dilation=(1,) * p.ndim)
-        return "" if fits("jit", dense) else f"compiled loops need the package numba and have no {p.dtype}"
+        return "" if fits("jit", dense) else f"compiled loops need the package llvmlite and have no {p.dtype}"
     if p.dtype.kind in "iu" and request.fft_exact is False and not any(request.bits):
         return "rounding could not be proved to give the exact integers"
     return ""
@@ -117,41 +114,40 @@ def _error(c: Candidate, p: ConvProblem) -> float:
     return transform_error(p, c.tiling) if c.is_spectral else sum_error(p)
 
 
-def _sum(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
-    workers = useful_workers(method, p, workers)
-    while workers > 1 and 0 < request.max_memory < direct_scratch(method, p, workers):
+def _sum(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
+    host = profile.direct
+    workers = useful_workers(method, p, workers, host)
+    while workers > 1 and 0 < request.max_memory < direct_scratch(method, p, workers, host):
         workers -= 1
-    rank = direct_seconds(method, p, NOMINAL_WORKERS)
-    if method == "jit":
-        rank = max(rank, direct_seconds("taps", p, NOMINAL_WORKERS) / STAND_IN)
-    seconds = direct_seconds(method, p, workers)
-    return Candidate(method, seconds, direct_scratch(method, p, workers), workers, rank=rank)
+    rank = direct_seconds(method, p, NOMINAL_WORKERS, host)
+    seconds = direct_seconds(method, p, workers, host)
+    return Candidate(method, seconds, direct_scratch(method, p, workers, host), workers, rank=rank)
 
 
-def _whole(p: ConvProblem, request: Request, workers: int) -> Candidate:
+def _means(p: ConvProblem, limit: int, profile: Profile) -> Means:
     engine = get_engine(spectral_dtype(p))
-    return whole(p, workers, engine.next_fast_len, Room(request.max_memory or 2**62, engine.fresh))
+    return Means(engine.next_fast_len, engine.fresh, limit, profile.spectral(engine.name))
 
 
-def _overlap_save(p: ConvProblem, request: Request, workers: int) -> Candidate:
-    engine = get_engine(spectral_dtype(p))
+def _whole(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
+    return whole(p, workers, _means(p, request.max_memory or 2**62, profile))
+
+
+def _overlap_save(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
     default = DEFAULT_SCRATCH if p.group_inputs == 1 else CHANNEL_SCRATCH
-    room = Room(request.max_memory or default, engine.fresh)
+    means = _means(p, request.max_memory or default, profile)
     if request.tiling is not None:
-        return weigh(p, request.tiling, workers, "overlap_save", room)
-    return overlap_save(p, workers, engine.next_fast_len, room)
+        return weigh(p, request.tiling, workers, "overlap_save", means)
+    return overlap_save(p, workers, means)
 
 
-# Of the interpreter, for a job that is alone and whose every index is known beforehand.
-LONE_SECONDS = 4e-6
-
-
-def _without_kernel(found: Candidate, p: ConvProblem) -> Candidate:
+def _without_kernel(found: Candidate, p: ConvProblem, profile: Profile) -> Candidate:
     """A candidate for whose calls the kernel is transformed already. Its tile, and so its bits, stay as they are."""
     if found.tiling is None:
         return found
-    cost = ChannelCost(TileLayout(p, found.tiling))
-    saved = BUILT_IN.job - LONE_SECONDS if cost.channels.lone else 0.0
+    host = profile.spectral(get_engine(spectral_dtype(p)).name)
+    cost = ChannelCost(TileLayout(p, found.tiling), host)
+    saved = host.job - host.lone if cost.channels.lone else 0.0
     return replace(
         found,
         seconds=found.seconds - cost.kernel_seconds(found.workers) - saved,
@@ -160,50 +156,51 @@ def _without_kernel(found: Candidate, p: ConvProblem) -> Candidate:
 
 
 SPECTRAL = ("fft", "overlap_save")
-_WHOLE: dict[str, Callable[[ConvProblem, Request, int], Candidate]] = {
+_WHOLE: dict[str, Callable[[ConvProblem, Request, int, Profile], Candidate]] = {
     **{method: partial(_sum, method) for method in SUMS},
     "fft": _whole,
     "overlap_save": _overlap_save,
 }
 
 
-def _by_phases(method: str, p: ConvProblem, request: Request, workers: int) -> Candidate:
+def _by_phases(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
     """The sum over the dense problems; residue classes run side by side, each on its share of the workers."""
     classes = len(residues(p))
     outer, nominal = min(workers, classes), min(NOMINAL_WORKERS, classes)
-    inner = Request(method, workers // outer, fft_exact=True)
-    seconds, rank, scratch = BUILT_IN.call, BUILT_IN.call, 0
+    inner, lone = Request(method, workers // outer, fft_exact=True), Request(method, 1, fft_exact=True)
+    engine = get_engine(spectral_dtype(p)).name
+    seconds = rank = profile.spectral(engine).call
+    scratch = 0
     for sub, count in sub_problems(p).items():
         trimmed = trim(sub)
         sub = trimmed.problem if trimmed else sub
         if prod(sub.input_size) and prod(sub.kernel_size):
-            chosen = _plan(sub, inner, workers // outer, "").chosen
+            chosen = _plan(sub, inner, workers // outer, engine, profile).chosen
             seconds += count * chosen.seconds / outer
-            rank += count * _plan(sub, Request(method, 1, fft_exact=True), 1, "").chosen.seconds / nominal
+            rank += count * _plan(sub, lone, 1, engine, profile).chosen.seconds / nominal
             scratch = max(scratch, chosen.scratch)
     return Candidate(method, seconds, outer * scratch, workers, by_phases=True, rank=rank)
 
 
-# Seconds per limb of a sample or of a sum: split or rounded, shifted and added.
-LIMB_SECONDS = 10e-9
-
-
-def _by_limbs(whole: Candidate, p: ConvProblem, request: Request, workers: int) -> Candidate:
+def _by_limbs(
+    whole: Candidate, p: ConvProblem, request: Request, workers: int, profile: Profile
+) -> Candidate:
     """A problem in float64 with limbs for channels; booleans are their own limbs, and are counted.
 
     The limbs are chosen for tiles like those of the problem itself, and at worst for one tile that holds everything.
     """
     operands = (1, 1) if p.dtype.kind == "b" else request.bits
     inner, method = Request(max_memory=request.max_memory), whole.method
+    limb = profile.spectral(get_engine(spectral_dtype(p)).name).limb * 1e-9
     for tiling in (whole.tiling, None):
         limbs = next(splits(p, operands, tiling), None)
         if limbs is None:
             continue
-        found = _consider(method, limbs.problem(p), inner, workers)
+        found = _consider(method, limbs.problem(p), inner, workers, profile)
         if not found.eligible:
             return found
         if recovers(limbs.problem(p), found.tiling, limbs.peaks):
             pieces = prod(p.x_shape) * limbs.count[0] + prod(p.out_shape) * len(limbs.shifts)
-            seconds, rank = (t + LIMB_SECONDS * pieces for t in (found.seconds, found.rank))
+            seconds, rank = (t + limb * pieces for t in (found.seconds, found.rank))
             return replace(found, seconds=seconds, rank=rank, limbs=limbs)
     return Candidate(method, reason="no limbs are short enough for rounding to recover their sums")

@@ -11,7 +11,7 @@ which is correlation. ``flip`` reverses the kernel along every spatial axis firs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
@@ -133,6 +133,14 @@ class ConvProblem:
     @property
     def is_complex(self) -> bool:
         return self.dtype.kind == "c"
+
+    @lazy
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, f.name) for f in fields(self)))
+
+    def __hash__(self) -> int:
+        """Computed once: a short call looks its problem up several times."""
+        return self._hash
 
     def with_(self, **changes: object) -> ConvProblem:
         """The same problem with some fields changed."""

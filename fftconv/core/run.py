@@ -16,6 +16,7 @@ from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import SPECTRAL, plan_conv
 from fftconv.core.problem import ConvProblem
+from fftconv.core.profile import Profile, in_force
 from fftconv.core.room import new_result
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
@@ -113,11 +114,16 @@ class Runner:
         if self._single is not None:
             self._round(self._single, (x, w), out)
             return
-        config, workers = get_config(), worker_limit(self.request.workers)
+        config, workers, profile = get_config(), worker_limit(self.request.workers), in_force()
         settled = self._settled
-        if settled is None or settled.config is not config or settled.workers != workers:
+        if (
+            settled is None
+            or settled.config is not config
+            or settled.workers != workers
+            or settled.profile is not profile
+        ):
             # replaced as a whole, so that another thread sees the old one or the new one
-            settled = self._settled = self._settle(config, workers)
+            settled = self._settled = self._settle(config, workers, profile)
         if settled.trimmed is not None:
             x, w = settled.trimmed.views(x, w)
         if settled.by_values:
@@ -131,7 +137,7 @@ class Runner:
         if self._single is not None:
             self._single.check()
             return
-        self._settled = self._settle(get_config(), worker_limit(self.request.workers))
+        self._settled = self._settle(get_config(), worker_limit(self.request.workers), in_force())
 
     @staticmethod
     def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
@@ -141,15 +147,15 @@ class Runner:
             single(*operands, wide)
             np.copyto(out, wide, casting="same_kind")
 
-    def _settle(self, config: Config, workers: int) -> _Settled:
+    def _settle(self, config: Config, workers: int, profile: Profile) -> _Settled:
         trimmed = trim(self.problem)
         problem = self.problem if trimmed is None else trimmed.problem
         if not all((*problem.x_shape, *problem.w_shape, *problem.out_shape)):
             # no method has anything to do, so none may refuse
-            return _Settled(config, workers, trimmed, False, plan_conv(problem, AUTO), _zeros)
+            return _Settled(config, workers, profile, trimmed, False, plan_conv(problem, AUTO), _zeros)
         plan = plan_conv(problem, self.request)
         by_values = _depends_on_values(plan, self.request)
-        return _Settled(config, workers, trimmed, by_values, plan, self._execution(plan, trimmed))
+        return _Settled(config, workers, profile, trimmed, by_values, plan, self._execution(plan, trimmed))
 
     def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
         """Settled on the plan that the values of this call lead to."""
@@ -172,6 +178,7 @@ class _Settled(NamedTuple):
 
     config: Config
     workers: int
+    profile: Profile
     trimmed: Trimmed | None
     by_values: bool
     plan: ConvPlan

@@ -15,6 +15,7 @@ from itertools import product
 from math import log2, prod
 from typing import NamedTuple
 
+from fftconv.core.cost import HostProfile
 from fftconv.core.cost_contract import ChannelCost, channel_scratch
 from fftconv.core.plan import Candidate, Tiling
 from fftconv.core.problem import ConvProblem, Ints
@@ -39,45 +40,50 @@ NOMINAL_WORKERS = 2
 LENGTHS = {1: 40, 2: 9, 3: 5}
 
 
-class Room(NamedTuple):
-    """Scratch that a plan may use.
+class Means(NamedTuple):
+    """What a plan may use, and what that costs here.
 
     Attributes
     ----------
-    limit : int
-        In bytes.
+    fast : callable
+        The engine's next fast length.
     fresh : bool
         Whether the engine answers in new arrays beside the scratch of its plans.
+    limit : int
+        Bytes of scratch.
+    host : HostProfile
     """
 
-    limit: int
+    fast: FastLength
     fresh: bool
+    limit: int
+    host: HostProfile
 
 
-def whole(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
-    """The cheapest plan with one block along every transformed axis. Workers go before scratch outgrows the room."""
+def whole(p: ConvProblem, workers: int, means: Means) -> Candidate:
+    """The cheapest plan with one block along every transformed axis. Workers go before scratch outgrows the limit."""
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
-        nfft[a] = fast(whole_nfft(p, a))
-    return weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p)), workers, "fft", room)
+        nfft[a] = means.fast(whole_nfft(p, a))
+    return weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p, means.host)), workers, "fft", means)
 
 
-def overlap_save(p: ConvProblem, workers: int, fast: FastLength, room: Room) -> Candidate:
-    """The cheapest plan of many blocks whose scratch stays in the room, if any does.
+def overlap_save(p: ConvProblem, workers: int, means: Means) -> Candidate:
+    """The cheapest plan of many blocks whose scratch stays within the limit, if any does.
 
     Like every choice that shapes bits, this one is made for the nominal number of workers.
     """
     axes = transformed_axes(p)
     # in little room, an execute holds less
-    helds = (EXECUTE_BYTES, room.limit // 16) if room.limit < 16 * EXECUTE_BYTES else (EXECUTE_BYTES,)
-    for held, prefer in product(helds, (_waste(p, fast), _length)):
-        lengths = [axis_lengths(p, a, fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
-        found = sorted(_tilings(p, product(*lengths), held), key=_rank(p))
-        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, room) <= room.limit), None)
+    helds = (EXECUTE_BYTES, means.limit // 16) if means.limit < 16 * EXECUTE_BYTES else (EXECUTE_BYTES,)
+    for held, prefer in product(helds, (_waste(p, means.fast), _length)):
+        lengths = [axis_lengths(p, a, means.fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
+        found = sorted(_tilings(p, product(*lengths), held), key=_rank(p, means.host))
+        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, means) <= means.limit), None)
         if fitting is not None:
-            return weigh(p, fitting, workers, "overlap_save", room)
-    least = min(found, key=lambda t: _scratch(p, t, 1, room))
-    return weigh(p, least, workers, "overlap_save", room)
+            return weigh(p, fitting, workers, "overlap_save", means)
+    least = min(found, key=lambda t: _scratch(p, t, 1, means))
+    return weigh(p, least, workers, "overlap_save", means)
 
 
 Preference = Callable[[int, int], float]
@@ -166,20 +172,20 @@ def _even_share(total: int, room: int, share: int) -> int:
     return max(1, -(-total // parts))
 
 
-def _rank(p: ConvProblem) -> Callable[[Tiling], float]:
-    return lambda tiling: ChannelCost(TileLayout(p, tiling)).seconds(NOMINAL_WORKERS)
+def _rank(p: ConvProblem, host: HostProfile) -> Callable[[Tiling], float]:
+    return lambda tiling: ChannelCost(TileLayout(p, tiling), host).seconds(NOMINAL_WORKERS)
 
 
-def _scratch(p: ConvProblem, tiling: Tiling, workers: int, room: Room) -> int:
-    return channel_scratch(TileLayout(p, tiling), workers, room.fresh)
+def _scratch(p: ConvProblem, tiling: Tiling, workers: int, means: Means) -> int:
+    return channel_scratch(TileLayout(p, tiling), workers, means.fresh)
 
 
-def weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, room: Room) -> Candidate:
-    """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits the room."""
-    cost = ChannelCost(TileLayout(p, tiling))
+def weigh(p: ConvProblem, tiling: Tiling, most: int, method: str, means: Means) -> Candidate:
+    """A tiling as a candidate, on as many workers as repay themselves and whose scratch fits."""
+    cost = ChannelCost(TileLayout(p, tiling), means.host)
     workers = cost.workers(most)
-    while workers > 1 and channel_scratch(cost.layout, workers, room.fresh) > room.limit:
+    while workers > 1 and channel_scratch(cost.layout, workers, means.fresh) > means.limit:
         workers -= 1
-    scratch = channel_scratch(cost.layout, workers, room.fresh)
+    scratch = channel_scratch(cost.layout, workers, means.fresh)
     seconds, rank = cost.seconds(workers), cost.seconds(NOMINAL_WORKERS)
     return Candidate(method, seconds, scratch, workers, tiling, rank=rank)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +58,16 @@ def save_wisdom(path: str | os.PathLike[str]) -> None:
             raise ValueError(f"wisdom is only saved over a wisdom file; {path} {fault}")
     with planner.lock:
         _teach(_own(entries), ("tuned",))
-        wisdom = planner.export_wisdom()
-    texts = {name: text.decode("ascii") for name, text in zip(PRECISIONS, wisdom, strict=True)}
+        texts = learnt()
     entries.setdefault(processor(), {})[release()] = texts
-    _replace(path, json.dumps({"format": FORMAT, "entries": entries}, indent=1))
+    replace(path, json.dumps({"format": FORMAT, "entries": entries}, indent=1))
+
+
+def learnt() -> dict[str, str]:
+    """What measuring has taught FFTW in this process, as text by precision."""
+    return {
+        name: text.decode("ascii") for name, text in zip(PRECISIONS, planner.export_wisdom(), strict=True)
+    }
 
 
 def load_wisdom(path: str | os.PathLike[str]) -> bool:
@@ -93,10 +100,17 @@ def load_wisdom(path: str | os.PathLike[str]) -> bool:
     own = _own(entries)
     if not fault and not own:
         fault = f"has no entry for {processor()}, FFTW {own_release}"
-    if not fault and not _teach(own):
+    if not fault and not teach(own):
         fault = "was refused by FFTW: it is damaged, or from another build"
     if fault:
         warnings.warn(f"wisdom not loaded: {path} {fault}", RuntimeWarning, stacklevel=2)
+        return False
+    return True
+
+
+def teach(texts: Mapping[str, str]) -> bool:
+    """Plan from these texts, by precision, from now on; whether FFTW accepted every one of them."""
+    if not _teach(texts):
         return False
     # Idle plans were made without it.
     FFTWEngine.cache.clear()
@@ -112,7 +126,7 @@ def _own(entries: Entries) -> dict[str, str]:
     return entries.get(processor(), {}).get(release(), {})
 
 
-def _teach(texts: dict[str, str], pools: tuple[str, ...] = POOLS) -> bool:
+def _teach(texts: Mapping[str, str], pools: tuple[str, ...] = POOLS) -> bool:
     """Give `texts` to FFTW; whether it accepted every one of them."""
     if not texts:
         return False
@@ -148,7 +162,7 @@ def _well_formed(entries: Any) -> bool:
     return mapping(entries, 3)
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     """Write `text` beside `path`, then move it there: a reader sees the old file or the new one."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -52,22 +52,27 @@ class Desk:
     def __init__(self, p: ConvProblem, cells: tuple[Cells, ...], extent: Ints, scratch: Scratch) -> None:
         groups, batch, *counts = extent
         self.cells = cells
+        self.counts = counts
         self.reach = tuple(c.reach(n) for c, n in zip(cells, counts, strict=True))
         self.window = scratch.take("window", (batch, groups, p.group_inputs, *self.reach), p.dtype)
+
+    @lazy
+    def columns(self) -> np.ndarray:
+        batch, groups, inputs = self.window.shape[:3]
         per_batch, per_group, per_channel, *steps = self.window.strides
-        turning = any(c.turns > 1 for c in cells)
+        turning = any(c.turns > 1 for c in self.cells)
         grid = [
             pair
-            for n, c, step in zip(counts, cells, steps, strict=True)
+            for n, c, step in zip(self.counts, self.cells, steps, strict=True)
             for pair in ((n, c.step * step), (c.turns, c.shift * step))[: 1 + turning]
         ]
-        self.columns = as_strided(
+        return as_strided(
             self.window,
-            (groups, p.group_inputs, *(c.patch for c in cells), batch, *(n for n, _ in grid)),
+            (groups, inputs, *(c.patch for c in self.cells), batch, *(n for n, _ in grid)),
             (
                 per_group,
                 per_channel,
-                *(step * c.spacing for step, c in zip(steps, cells, strict=True)),
+                *(step * c.spacing for step, c in zip(steps, self.cells, strict=True)),
                 per_batch,
                 *(step for _, step in grid),
             ),
@@ -90,28 +95,6 @@ class Desk:
         self.window[...] = 0
         if part.size:
             self.window[(slice(None), slice(None), slice(None), *target)] = part
-
-    @lazy
-    def flat(self) -> np.ndarray:
-        """The window as one row of samples."""
-        return self.window.reshape(-1)
-
-    @lazy
-    def reads_at(self) -> tuple[np.ndarray, np.ndarray, int]:
-        """Where in `flat` the first group reads: start of each row of cells, offset of each tap, step in a row."""
-        axes = len(self.cells)
-        shape = self.columns.shape
-        steps = [s // self.columns.itemsize for s in self.columns.strides]
-        rows = _positions(shape[2 + axes : -1], steps[2 + axes : -1])
-        taps = _positions(shape[1 : 2 + axes], steps[1 : 2 + axes])
-        return rows, taps, steps[-1]
-
-
-def _positions(shape: Ints, steps: list[int]) -> np.ndarray:
-    found = np.zeros(1, np.int64)
-    for n, step in zip(shape, steps, strict=True):
-        found = (found[:, None] + step * np.arange(n)).reshape(-1)
-    return found
 
 
 class Scratch(threading.local):

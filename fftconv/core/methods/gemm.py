@@ -27,12 +27,13 @@ from fftconv.core.methods import blas
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
+from fftconv.core.profile import in_force
 from fftconv.core.workers import for_each
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     p = plan.problem
-    layout = patches(p, plan.method)
+    layout = patches(p, plan.method, in_force().direct)
     matrix = banded(p, layout.cells, w)
     inputs, outputs = by_group(p, x, out)
     scratch = Scratch()

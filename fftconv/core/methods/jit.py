@@ -1,148 +1,191 @@
-"""The multiply-add of `taps` as compiled loops, with the same bits (optional: needs numba).
+"""The multiply-add of `taps` in compiled loops, with the same bits (optional: needs llvmlite, which numba brings).
 
-Terms are added in the same order, each product rounded before it is added: LLVM fuses the two only where a program
-allows it, and this one does not. (Complex numbers are left out: NumPy's own products of them are fused.) So a
-call may be answered by `taps` while nothing is compiled yet, and later calls by compiled code, and no result
-depends on which.
+Terms are added in the same order, each product rounded before it is added. (Complex numbers are left out: NumPy's
+own products of them are fused.) So a call may be answered by `taps` while nothing is compiled yet, and later calls by
+compiled code, and no result depends on which.
 
-Importing numba and loading or compiling a loop costs a good part of a second or more. That is never charged to a
-call: the time that calls spend in `taps` is added up, and when compiling would have paid for itself a background
-thread starts it. `warm_up` does it at once.
+Loading the compiler and compiling takes some 40 ms, which no call is charged that cannot repay them: a call that
+would lose more than that in `taps` has the loop compiled at once. The time that other calls spend in `taps` is
+added up, and when compiling would have paid for itself a background thread does it. `warm_up` does it at once.
+
+Windows that lie wholly inside an array are read where they are. Only outputs at the edges, and arrays of another dtype
+or in awkward memory, are answered from a private window.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterator
+from functools import lru_cache
+from math import prod
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from fftconv.core.cells import cut
-from fftconv.core.cost_direct import WARM_UP_SECONDS, loop_lengths
+from fftconv.core.cost_direct import chunks, inside, loop_cells, loop_lengths
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
+from fftconv.core.methods.loops import Loops
+from fftconv.core.methods.rows import Calls, Sums, last, line_up, put_back, whole_steps
+from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import ConvPlan
+from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
-
-Loop = Callable[[np.ndarray, tuple[np.ndarray, np.ndarray, int], np.ndarray, np.ndarray], None]
-"""``loop(window, (starts, offsets, step), weights, total)``."""
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-    loop = _warmth.loop(plan.problem.dtype.char)
-    if loop is not None:
-        run(loop, plan, (x, w), out)
+    char = plan.problem.dtype.char
+    loops = warmth.loops.get(char) or warmth.at_once(plan)
+    if loops is not None:
+        run(loops, plan, (x, w), out)
         return
     begin = perf_counter()
     taps.execute(plan, x, w, out)
-    _warmth.spent(plan.problem.dtype.char, perf_counter() - begin)
+    warmth.spent(char, perf_counter() - begin)
 
 
 def warm_up(dtype: np.dtype) -> None:
-    """Load or compile the loop of `dtype` now."""
-    _warmth.prepare(np.dtype(dtype).char)
+    """Compile the loop of `dtype` now."""
+    warmth.prepare(np.dtype(dtype).char)
 
 
-def run(loop: Loop, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
-    """Blocks as in `taps`, but larger: the loop itself goes row by row."""
+# --- the sums
+
+Box = tuple[Span, ...]
+"""Begin and end along (groups, batch, \\*outputs)."""
+
+
+def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
+    """The rows whose windows lie inside `x` where they are, all others box by box from a window of their own."""
     p = plan.problem
     x, w = operands
-    # a copy: to the compiler, an array that may not be written is of another type
-    weights = np.array(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
+    bench = _bench(p)
+    if bench is not None:
+        bench.run(loops, x, w, out)
+        return
+    weights = np.ascontiguousarray(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
     inputs, outputs = by_group(p, x, out)
     scratch, single = Scratch(), cut(p, (1,) * p.ndim)
 
-    def work(box: tuple[Span, ...]) -> None:
+    def from_a_copy(box: Box) -> None:
+        groups, batch, *spans = (slice(*span) for span in box)
+        place: Any = (batch, groups, slice(None), *spans)
         desk = scratch.desk(p, single, box)
         desk.load(inputs, box)
-        (group, _), batch, *cells = box
-        place: tuple[Any, ...] = (slice(*batch), group, slice(None), *(slice(*span) for span in cells))
-        region = outputs[place]
-        for o, row in enumerate(weights[group]):
-            target = region[:, o]
-            fit = target.flags.c_contiguous and target.flags.aligned
-            total = target if fit else scratch.take("total", target.shape, p.dtype)
-            loop(desk.flat, desk.reads_at, row, total.reshape(-1, target.shape[-1]))
-            if total is not target:
-                target[...] = total
+        sums = Sums(loops, p, weights[groups])
+        _answer(sums, desk.window, outputs[place], scratch)
 
-    for_each(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)), work, plan.workers)
-
-
-class _Warmth:
-    """Which loops are compiled, and what calls have spent for want of them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.loops: dict[str, Loop] = {}
-        self.wasted: dict[str, float] = {}
-        self.begun: set[str] = set()
-
-    def loop(self, char: str) -> Loop | None:
-        return self.loops.get(char)
-
-    def spent(self, char: str, seconds: float) -> None:
-        """A call took `seconds` without the loop; begin to compile once that has cost as much as compiling."""
-        with self.lock:
-            total = self.wasted[char] = self.wasted.get(char, 0.0) + seconds
-            if total < WARM_UP_SECONDS or char in self.begun:
-                return
-            self.begun.add(char)
-        threading.Thread(target=self.try_to_prepare, args=(char,), name="fftconv-jit", daemon=True).start()
-
-    def try_to_prepare(self, char: str) -> None:
-        """In the background nobody is there to hear that numba is broken; `taps` goes on answering."""
-        with suppress(Exception):
-            self.prepare(char)
-
-    def prepare(self, char: str) -> None:
-        if char not in self.loops:
-            self.loops[char] = _compiled(char)
-
-
-_warmth = _Warmth()
-
-
-def _after_fork() -> None:
-    """A child's lock is its own. A loop that was being compiled stays begun: its thread is not there any more."""
-    _warmth.lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _compiled(char: str) -> Loop:
-    """The loop for one dtype, from numba's cache on disk where it has been compiled before."""
-    import numba
-
-    dispatcher = _dispatcher()
-    element = numba.from_dtype(np.dtype(char))
-    types: Any = numba.types
-    index = types.int64
-    signature = (
-        element[::1],
-        types.Tuple((index[::1], index[::1], index)),
-        element[::1],
-        element[:, ::1],
+    middle = inside(p) if _is_plain(p, x) and _is_plain(p, out) else None
+    if middle is None:
+        for_each(_boxes(p), from_a_copy, plan.workers)
+        return
+    read: Any = (
+        ...,
+        *(slice(a * c.step + c.first, None) for (a, _), c in zip(middle[:-1], single, strict=False)),
     )
-    dispatcher.compile(signature)
-    return dispatcher  # type: ignore[no-any-return]
+    written: Any = (..., *(slice(*span) for span in middle[:-1]), slice(None))
+    window, region = inputs[(*read, slice(None))], outputs[written]
+    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, middle[-1])
+
+    def work(box: Box | None) -> None:
+        if box is None:
+            calls.make()
+        else:
+            from_a_copy(box)
+
+    # whoever comes shares the middle; the second to come does the frame first
+    for_each([None, *_frame(p), *[None] * (plan.workers - 1)], work, plan.workers)
 
 
-@cache
-def _dispatcher() -> Any:
-    import numba
+def _is_plain(p: ConvProblem, a: np.ndarray) -> bool:
+    """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
+    return p.stride[-1] == 1 and a.dtype == p.dtype and a.strides[-1] == a.itemsize and whole_steps(a)
 
-    from fftconv.core.methods import loops
 
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-    try:
-        return numba.njit(cache=True, **options)(loops.multiply_add)
-    except RuntimeError:  # no folder for the cache can be written
-        return numba.njit(**options)(loops.multiply_add)
+@lru_cache(maxsize=256)
+def _boxes(p: ConvProblem) -> tuple[Box, ...]:
+    """The whole output in boxes."""
+    return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
+
+
+@lru_cache(maxsize=256)
+def _frame(p: ConvProblem) -> tuple[Box, ...]:
+    """The boxes before and after the rows inside: two slabs along each axis, each within the middle of those before."""
+    middle = (inside(p) or ())[:-1]
+    slabs = [
+        (*middle[:i], span, *((0, n) for n in p.output_size[i + 1 :]))
+        for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=False))
+        for span in ((0, a), (b, m))
+        if span[0] < span[1]
+    ]
+    return tuple(box for slab in slabs for box in _cut(p, ((0, p.groups), (0, p.batch), *slab)))
+
+
+def _cut(p: ConvProblem, region: Box) -> Iterator[Box]:
+    """Boxes that together cover `region`, evenly."""
+    sizes = tuple(b - a for a, b in region)
+    for box in boxes(sizes, chunks(sizes, loop_cells(p))):
+        yield tuple((a + begin, a + end) for (a, _), (begin, end) in zip(region, box, strict=True))
+
+
+def _answer(sums: Sums, window: np.ndarray, out: np.ndarray, scratch: Scratch) -> None:
+    """The outputs of one box, in rows along its longest axis."""
+    p = sums.problem
+    axis = max(range(p.ndim), key=lambda i: (out.shape[3 + i], i))
+    window = line_up(window, (axis, p.stride[axis]), scratch)
+    every = (0, out.shape[3 + axis])
+    if out.strides[3 + axis] == out.itemsize and whole_steps(out):
+        sums.calls(axis, window, out, every).make()
+        return
+    target = last(out, axis)
+    total = scratch.take("total", target.shape, p.dtype)
+    sums.calls(axis, window, put_back(total, axis), every).make()
+    target[...] = total
+
+
+# --- small problems
+
+# Bytes of window and sums that are kept from one call to the next, per problem and thread.
+BENCH_BYTES = 128 * 2**10
+
+
+class Bench(threading.local):
+    """All that a problem of one small box needs but its values: each thread's own, kept from call to call."""
+
+    def __init__(self, p: ConvProblem) -> None:
+        scratch, box = Scratch(), _boxes(p)[0]
+        self.problem, self.box, self.scratch = p, box, scratch
+        self.desk = scratch.desk(p, cut(p, (1,) * p.ndim), box)
+        weights = np.empty(p.w_shape, p.dtype)
+        self.kernel = correlation_kernel(p, weights)
+        self.total = np.empty(p.out_shape, p.dtype)
+        self.axis = max(range(p.ndim), key=lambda i: (p.output_size[i], i))
+        # rows need not run along the last axis, and then neither do the sums in memory
+        sums = np.empty(last(self.total[:, None], self.axis).shape, p.dtype)
+        self.total = put_back(sums, self.axis)[:, 0]
+        shape = (p.batch, p.groups, p.group_outputs, *p.output_size)
+        self.sums = self.total.reshape(shape)
+        self.weights = weights.reshape(p.groups, p.group_outputs, -1)
+        self.calls: Calls | None = None
+
+    def run(self, loops: Loops, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        p, window = self.problem, self.desk.window
+        self.kernel[...] = w
+        self.desk.load(x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size), self.box)
+        lined_up = line_up(window, (self.axis, p.stride[self.axis]), self.scratch)
+        if self.calls is None:
+            every = (0, p.output_size[self.axis])
+            self.calls = Sums(loops, p, self.weights).calls(self.axis, lined_up, self.sums, every)
+            self.claims = self.calls.numbers[:, 0]
+        self.claims[...] = 0
+        self.calls.make()
+        out[...] = self.total
+
+
+@lru_cache(maxsize=16)
+def _bench(p: ConvProblem) -> Bench | None:
+    """Where `p` is answered if it is small."""
+    size = p.dtype.itemsize * (prod(p.out_shape) + prod(p.x_shape) + prod(p.w_shape))
+    return Bench(p) if size <= BENCH_BYTES and len(_boxes(p)) == 1 else None

@@ -1,0 +1,63 @@
+"""When to compile. No call is charged what it cannot repay."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+
+from fftconv.core.cost_direct import WARM_UP_SECONDS, seconds
+from fftconv.core.methods.loops import Loops, compiled
+from fftconv.core.plan import ConvPlan
+from fftconv.core.profile import in_force
+
+
+class Warmth:
+    """Which loops are compiled, and what calls have spent for want of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loops: dict[str, Loops] = {}
+        self.wasted: dict[str, float] = {}
+        self.begun: set[str] = set()
+
+    def at_once(self, plan: ConvPlan) -> Loops | None:
+        """The loops for a call that repays compiling them by itself."""
+        p, host = plan.problem, in_force().direct
+        saved = seconds("taps", p, plan.workers, host) - seconds("jit", p, plan.workers, host)
+        if saved < WARM_UP_SECONDS or p.dtype.char in self.begun:
+            return None
+        with self.lock:
+            self.begun.add(p.dtype.char)
+        self.try_to_prepare(p.dtype.char)
+        return self.loops.get(p.dtype.char)
+
+    def spent(self, char: str, seconds: float) -> None:
+        """A call took `seconds` without the loop; begin to compile once that has cost as much as compiling."""
+        with self.lock:
+            total = self.wasted[char] = self.wasted.get(char, 0.0) + seconds
+            if total < WARM_UP_SECONDS or char in self.begun:
+                return
+            self.begun.add(char)
+        threading.Thread(target=self.try_to_prepare, args=(char,), name="fftconv-jit", daemon=True).start()
+
+    def try_to_prepare(self, char: str) -> None:
+        """Nobody is there to hear that the compiler is broken; `taps` goes on answering."""
+        with suppress(Exception):
+            self.prepare(char)
+
+    def prepare(self, char: str) -> None:
+        if char not in self.loops:
+            self.loops[char] = compiled(char)
+
+
+warmth = Warmth()
+
+
+def _after_fork() -> None:
+    """A child's lock is its own. A loop that was being compiled stays begun: its thread is not there any more."""
+    warmth.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
