@@ -83,10 +83,11 @@ def options_of(
     **limits: Any,
 ) -> Options:
     """Keywords in canonical form; `outside` is (boundary, fill_value), `limits` are those of `limits_of`."""
+    asked, within = request(method, workers), limits_of(**limits)
     return Options(
         axes=None if axes is None else axes_of(axes),
         dtype=None if dtype is None else dtype_of(dtype),
-        request=replace(request(method, workers), **limits_of(**limits)),
+        request=replace(asked, **within) if within else asked,
         extension=extension(*outside),
     )
 

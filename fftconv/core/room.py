@@ -26,7 +26,9 @@ def new_result(shape: Ints, dtype: np.dtype) -> np.ndarray:
     (2, 3)
     """
     nbytes = prod(shape) * dtype.itemsize
-    left = available() if nbytes >= LARGE else None
+    if nbytes < LARGE:
+        return np.empty(shape, dtype)
+    left = available()
     if nbytes > 2**62 or (left is not None and nbytes > left):
         there = "more than any array may" if left is None else f"and {in_words(left)} of memory are left"
         raise MemoryError(f"the result of shape {shape} {dtype} would take {in_words(nbytes)}, {there}")

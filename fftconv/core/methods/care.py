@@ -51,7 +51,7 @@ class Facts:
 
     @lazy
     def never_negative(self) -> bool:
-        return bool(self.w.item(0) >= 0 and self.w.min() >= 0)
+        return _looks_positive(self.w) and bool(self.w.min() >= 0)
 
     @lazy
     def sums(self) -> np.ndarray:
@@ -73,20 +73,29 @@ class Care:
     """
 
     def __init__(self, layout: TileLayout, x: np.ndarray, kernel: Facts) -> None:
+        p = layout.problem
         self.layout = layout
         self.x = x
         self.kernel = kernel
         self.known: dict[str, np.ndarray] = {}
-        # outputs of a block per transformed axis; what lies beyond may not even have been computed
-        self.dense = {
-            a: min(layout.tiling.nfft[a], (layout.tiling.step[a] - 1) * layout.phased[a].stride + 1)
-            for a in layout.axes
-        }
-        p = layout.problem
-        real = p.dtype.char in SPREAD and p.group_inputs == 1
-        likely = real and x.item(0) >= 0 and not p.outside.fill < 0
         self.pedestal = on_pedestal(p, x)
-        self.positive = likely and kernel.never_negative and bool(_some(x).min() >= 0)
+        self.positive = (
+            p.dtype.char in SPREAD
+            and p.group_inputs == 1
+            and not p.outside.fill < 0
+            and _looks_positive(x)
+            and kernel.never_negative
+            and bool(_some(x).min() >= 0)
+        )
+
+    @lazy
+    def dense(self) -> dict[int, int]:
+        """Outputs of a block per transformed axis; what lies beyond may not even have been computed."""
+        t = self.layout.tiling
+        strides = (self.layout.phased[a].stride for a in self.layout.axes)
+        return {
+            a: min(t.nfft[a], (t.step[a] - 1) * s + 1) for a, s in zip(self.layout.axes, strides, strict=True)
+        }
 
     @property
     def idle(self) -> bool:
@@ -192,16 +201,21 @@ def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
 
 def on_pedestal(p: ConvProblem, x: np.ndarray) -> bool:
-    """Whether samples differ little beside what they have in common: three of them first, then some more."""
-    if p.dtype.char not in SPREAD or p.group_inputs > 1:
+    """Whether samples differ little beside what they have in common: two of them first, then some more."""
+    spread = SPREAD.get(p.dtype.char)
+    if spread is None:
         return False
-    n = x.size
-    few = x.item(0), x.item(n // 2), x.item(n - 1)
-    limit = 2 * SPREAD[p.dtype.char]
-    if not max(few) - min(few) <= limit * abs(few[1]):
+    first, last = x.item(0), x.item(x.size - 1)
+    if not abs(first - last) <= 2 * spread * abs(first) or p.group_inputs > 1:
         return False
     some = _some(x).astype(np.float64)
-    return bool(some.std() < SPREAD[p.dtype.char] * abs(some.mean()))
+    return bool(some.std() < spread * abs(some.mean()))
+
+
+def _looks_positive(a: np.ndarray) -> bool:
+    """A look at three elements; most data that have a sign end here."""
+    n = a.size
+    return bool(a.item(0) >= 0 and a.item(n // 2) >= 0 and a.item(n - 1) >= 0)
 
 
 def _some(x: np.ndarray) -> np.ndarray:
