@@ -24,6 +24,7 @@ _NAMES = {
     ),
     "convolver": ("Convolver",),
     "_explain": ("explain",),
+    "tuning": ("tune",),
     "core.config": ("config_context", "set_engine", "set_workers"),
     "core.engine": ("cache_info", "clear_cache", "show_config"),
 }
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from fftconv.signal import correlation_lags as correlation_lags
     from fftconv.signal import fftconvolve as fftconvolve
     from fftconv.signal import oaconvolve as oaconvolve
+    from fftconv.tuning import tune as tune
 
 
 def __getattr__(name: str) -> Any:

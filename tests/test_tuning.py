@@ -8,15 +8,23 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import fftconv
+from fftconv.cli.main import cli
 from fftconv.core import cost, profile
+from fftconv.core.config import config_context
+from fftconv.core.cost_direct import seconds
 from fftconv.core.engine import get_engine
 from fftconv.core.profile import BUILT_IN, Profile, default_path, in_force, read, use, write
+from fftconv.tuning import Tuning, common, host
+from fftconv.tuning.fit import Sample, fit, get
+from fftconv.tuning.problems import problem
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +59,9 @@ def test_what_is_written_is_read(written):
     found = read(written)
     assert found.source == str(written)
     assert found.direct.long_line["d"] == 1e-15
-    for name, host in found.engines.items():
-        assert host.rows == BUILT_IN.engines[name].rows
-        assert host.odd_columns == BUILT_IN.engines[name].odd_columns
+    for name, costs in found.engines.items():
+        assert costs.rows == BUILT_IN.engines[name].rows
+        assert costs.odd_columns == BUILT_IN.engines[name].odd_columns
 
 
 def test_plans_are_made_from_the_profile_in_force(written):
@@ -191,3 +199,121 @@ def test_another_process_finds_it(written):
     code = "import fftconv; print(fftconv.explain((100_000,), (1001,)).method)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "direct"
+
+
+# --- tuning itself: what it finds depends on the machine, so the tests look at what it does
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory) -> Tuning:
+    said: list[str] = []
+    found = fftconv.tune(
+        tmp_path_factory.mktemp("cache") / "new" / "profile.json", seconds=1e-3, say=said.append
+    )
+    assert said[-1] == "direct sums"
+    return found
+
+
+def test_tuning_writes_a_profile_that_is_read_again(tuned):
+    again = read(tuned.path)
+    assert again.engines.keys() == tuned.profile.engines.keys() == {get_engine().name, "scipy"}
+    for name, costs in tuned.profile.engines.items():
+        assert again.engines[name].rows == costs.rows and again.engines[name].job == costs.job
+    assert again.direct.call == tuned.profile.direct.call
+
+
+def test_what_is_measured_is_not_what_was_built_in(tuned):
+    for name, costs in tuned.profile.engines.items():
+        built_in = BUILT_IN.spectral(name)
+        assert all(costs.rows[char][4] != built_in.rows[char][4] for char in "fdFD")
+        assert costs.job != built_in.job
+    assert tuned.profile.direct.tap["d"] != BUILT_IN.direct.tap["d"]
+
+
+def test_nothing_beyond_its_share_of_the_time_is_measured(tuned):
+    for name, costs in tuned.profile.engines.items():
+        assert costs.rows["D"][-1] == BUILT_IN.spectral(name).rows["D"][-1]
+
+
+def test_tuning_says_what_was_measured_and_fitted(tuned):
+    assert len(tuned.checks) > 50
+    assert str(tuned).endswith(f"written to {tuned.path}")
+    assert len(tuned.table.splitlines()) == len(tuned.checks) + 1
+    assert all(c.measured > 0 and c.after > 0 for c in tuned.checks)
+
+
+def test_the_profile_is_in_force_at_once_and_need_not_be_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "transforms", lambda engine, watch, old: old)
+    monkeypatch.setattr(host, "tiles", lambda engine, watch, old: (replace(old, call=0.5), []))
+    monkeypatch.setattr(host, "sums", lambda watch, old: (old, [Sample("a", 2.0, lambda costs: 1.0)]))
+    found = fftconv.tune(tmp_path / "p.json", write=False)
+    assert found.path is None and "nothing was written" in str(found) and not any(tmp_path.iterdir())
+    assert in_force() is found.profile
+    assert fftconv.explain((1000,), (100,), method="fft").chosen.seconds > 0.5
+
+
+@pytest.mark.skipif(get_engine().name != "fftw", reason="only FFTW has wisdom")
+def test_wisdom_is_kept_in_the_profile_and_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "transforms", lambda engine, watch, old: old)
+    monkeypatch.setattr(host, "tiles", lambda engine, watch, old: (old, []))
+    monkeypatch.setattr(host, "sums", lambda watch, old: (old, [Sample("a", 1.0, lambda costs: 1.0)]))
+    monkeypatch.setattr(common, "PROBLEMS", (((3000,), (101,)),))
+    path = tmp_path / "p.json"
+    with config_context(engine="fftw"):
+        fftconv.tune(path, wisdom=True)
+    assert "fftw" in read(path).wisdom["double"]
+    code = (
+        "import numpy as np, fftconv; x = np.random.default_rng(0).standard_normal(3000); "
+        "y = fftconv.convolve(x, x[:101], 'same', method='overlap_save'); print(y.tobytes().hex())"
+    )
+    env = {**os.environ, "FFTCONV_PROFILE": str(path)}
+    bits = {
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(bits) == 1
+
+
+@pytest.mark.parametrize("asked", [0, -1.0, float("nan")])
+def test_seconds_must_be_some(asked):
+    with pytest.raises(ValueError, match="seconds must be a number > 0"):
+        fftconv.tune(seconds=asked)
+
+
+def test_wisdom_needs_fftw(monkeypatch):
+    monkeypatch.setattr(profile, "fftw_release", lambda: "")
+    with pytest.raises(ImportError, match="pyfftw is not installed"):
+        fftconv.tune(wisdom=True)
+
+
+def test_coefficients_are_found_again_from_times_that_they_predict():
+    truth = replace(BUILT_IN.direct, call=3e-5, tap_call=1e-6, tap={**BUILT_IN.direct.tap, "d": 9e-10})
+    wanted = [("call", None), ("tap_call", None), ("tap", "d")]
+    sizes = [(40, 3), (200, 5), (3000, 9), (100_000, 4), (500, 40)]
+    samples = []
+    for n, k in sizes:
+        p = problem((n, 8), (k, 2), np.dtype("f8"))
+        predict = partial(lambda p, costs: seconds("taps", p, 1, costs), p)
+        samples.append(Sample(str(p), predict(truth), predict))
+    found = fit(BUILT_IN.direct, wanted, 100 * samples)
+    for name in wanted:
+        assert get(found, name) == pytest.approx(get(truth, name), rel=0.1)
+    assert found.job == BUILT_IN.direct.job
+
+
+def test_one_disturbed_time_does_not_carry_a_coefficient_away():
+    samples = [Sample("", 2e-5, lambda costs: costs.call) for _ in range(9)]
+    samples.append(Sample("", 1.0, lambda costs: costs.call))
+    assert fit(BUILT_IN.direct, [("call", None)], samples).call == pytest.approx(2e-5, rel=0.2)
+
+
+def test_the_command_tunes(monkeypatch, tmp_path):
+    monkeypatch.setattr(host, "transforms", lambda engine, watch, old: old)
+    monkeypatch.setattr(host, "tiles", lambda engine, watch, old: (old, []))
+    monkeypatch.setattr(host, "sums", lambda watch, old: (old, [Sample("a sum", 2.0, lambda costs: 1.0)]))
+    ran = CliRunner().invoke(cli, ["tune", "-o", str(tmp_path / "p.json"), "--show"])
+    assert ran.exit_code == 0, ran.output
+    assert "a sum" in ran.output and str(tmp_path) in ran.output.replace("\n", "")
+    assert read(tmp_path / "p.json").engines
+    ran = CliRunner().invoke(cli, ["tune", "--seconds", "0"])
+    assert ran.exit_code == 2 and "seconds must be" in ran.output

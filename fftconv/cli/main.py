@@ -206,12 +206,34 @@ def demo(folder: Path) -> None:
 def bench(groups: tuple[str, ...], **options: Any) -> None:
     """Measure fftconv against the libraries that are installed here.
 
-    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit, prepared, regret or memory; default all of
-    them. Both sides run in turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
+    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit, prepared, regret or memory; default all of them.
+    Both sides run in turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
     """
     from fftconv.bench.command import run
 
     run(groups, **options)
+
+
+@cli.command()
+@click.option(
+    "--seconds", type=float, default=40.0, show_default=True, help="About how long to measure, wisdom aside."
+)
+@click.option(
+    "--wisdom", is_flag=True, help="Let FFTW measure its plans for common tiles too: a minute more."
+)
+@click.option(
+    "-o", "--output", metavar="FILE", type=FILE, help="Write here; default: where it is looked for."
+)
+@click.option("--dry-run", is_flag=True, help="Measure and print, but write nothing.")
+@click.option("--show", is_flag=True, help="Print every time, as measured and as fitted.")
+def tune(seconds: float, wisdom: bool, output: Path | None, dry_run: bool, show: bool) -> None:
+    """Measure this machine, so that predictions and choices fit it.
+
+    The profile is looked for where the variable FFTCONV_PROFILE says (off for nowhere), else in your cache folder. Let
+    the machine do nothing else meanwhile. To go back, delete the file.
+    """
+    found = fftconv.tune(output, seconds=seconds, wisdom=wisdom, write=not dry_run, say=click.echo)
+    click.echo(f"{found.table}\n{found}" if show else str(found))
 
 
 def transform(

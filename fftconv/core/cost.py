@@ -35,6 +35,7 @@ _SPILL: Table = {
     "F": (0.0, 0.1, 0.3, 1.5, 3.0, 5.0),
     "D": (0.0, 0.4, 1.0, 2.5, 8.0, 12.0),
 }
+_ODD_COLUMNS: Table = dict.fromkeys("fdFD", (3.5, 2.0, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +55,11 @@ class HostProfile:
     short_odd : dict
         Per dtype character, factor on rows of at most 1024 points, 3 or 5 times a power of two.
     odd_rows : dict
-        Per dtype character, factor on rows of any other length that is no power of two.
-    odd_columns : (float, float)
-        The same for columns, with one column axis and with several.
+        Per dtype character, factor on rows of at most 8192 points of any other length that is no power of two.
+    long_odd : dict
+        Per dtype character, factor on all longer rows whose length is no power of two.
+    odd_columns : dict
+        Per dtype character, factors on columns whose length is no power of two: of up to 128 points, up to 256, more.
     strided_rows : float
         Factor on rows whose axis is not the contiguous one.
     copy : float
@@ -88,7 +91,8 @@ class HostProfile:
     spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
     short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.85, "d": 0.8, "F": 1.1, "D": 1.5})
     odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.15, "d": 1.2, "F": 1.6, "D": 1.8})
-    odd_columns: tuple[float, float] = (2.0, 3.5)
+    long_odd: dict[str, float] = field(default_factory=lambda: {"f": 1.0, "d": 1.0, "F": 1.3, "D": 1.4})
+    odd_columns: Table = field(default_factory=lambda: _ODD_COLUMNS)
     strided_rows: float = 2.5
     copy: float = 0.08
     multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.3, "D": 0.55, "G": 8.0})
@@ -97,10 +101,10 @@ class HostProfile:
     multiply_add: dict[str, float] = field(default_factory=lambda: {"F": 0.12, "D": 0.25, "G": 10.0})
     product: float = 90.0
     limb: float = 10.0
-    job: float = 20e-6
+    job: float = 7e-6
     lone: float = 4e-6
     thread: float = 60e-6
-    call: float = 3e-6
+    call: float = 40e-6
 
 
 BUILT_IN = HostProfile()
@@ -138,32 +142,34 @@ def _per_point(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> t
     char, _ = _LONG.get(dtype.char, (dtype.char, 1.0))
     *others, last = axes
     rows = interpolate(host.rows[char], log2(shape[last]) - 5)
-    odd = shape[last] // (shape[last] & -shape[last])
-    if odd > 1:
-        rows *= _odd_factor(odd, shape[last], char, host)
+    rows *= _odd_row(shape[last], char, host)
     inner = prod(shape[last + 1 :])
     if inner > 1:
         rows *= host.strided_rows
     tile = prod(shape[a] for a in axes) * inner * dtype.itemsize
     spill = interpolate(host.spill[char], log2(tile / 2**20)) if tile > 2**20 else 0.0
-    odd_columns = host.odd_columns[min(len(others), 2) - 1] if others else 1.0
     columns = []
     for a in others:
         column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        columns.append(spill * shape[a] / 256 + column * _odd_column(shape[a], odd_columns))
+        columns.append(spill * shape[a] / 256 + column * _odd_column(shape[a], char, host))
     return columns, rows
 
 
-def _odd_column(n: int, factor: float) -> float:
+def _odd_column(n: int, char: str, host: HostProfile) -> float:
     """What a column of `n` points costs more than a power of two; a short one has the most to lose."""
     if n & (n - 1) == 0:
         return 1.0
-    return factor if n > 128 else 2 * factor
+    return host.odd_columns[char][0 if n <= 128 else 1 if n <= 256 else 2]
 
 
-def _odd_factor(odd: int, n: int, char: str, host: HostProfile) -> float:
-    """What a row of `n` points costs more than the powers of two around it; `odd` is its odd part."""
-    if odd not in (3, 5) or n > 2**14:
+def _odd_row(n: int, char: str, host: HostProfile) -> float:
+    """What a row of `n` points costs more than the powers of two around it."""
+    odd = n // (n & -n)
+    if odd == 1:
+        return 1.0
+    if n > 8192:
+        return host.long_odd[char]
+    if odd not in (3, 5):
         return host.odd_rows[char]
     return host.short_odd[char] if n <= 1024 else max(1.0, host.short_odd[char])
 

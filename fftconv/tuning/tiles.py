@@ -1,0 +1,107 @@
+"""What a spectral method costs beside its transforms: copies, products, the interpreter; fitted to whole calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import product
+
+import numpy as np
+
+from fftconv.core.cost import HostProfile
+from fftconv.core.cost_contract import ChannelCost
+from fftconv.core.engine.base import Engine
+from fftconv.core.methods import spectral
+from fftconv.core.plan import Candidate, ConvPlan, Tiling
+from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.tile_choice import Means, overlap_save, whole
+from fftconv.core.tiling import TileLayout, block_step
+from fftconv.core.workers import for_each, worker_limit
+from fftconv.tuning.fit import Name, Sample, fit
+from fftconv.tuning.problems import arrays, problem
+from fftconv.tuning.stopwatch import Stopwatch
+
+FITTED: tuple[Name, ...] = (
+    ("call", None),
+    ("job", None),
+    ("copy", None),
+    ("product", None),
+    *((table, char) for table in ("multiply", "turn", "read", "multiply_add") for char in "FD"),
+)
+ALONE: tuple[tuple[Ints, Ints], ...] = (
+    ((100,), (20,)),
+    ((5000,), (65,)),
+    ((200_000,), (101,)),
+    ((200_000,), (2001,)),
+    ((60, 60), (9, 9)),
+    ((500, 500), (9, 9)),
+    ((500, 500), (31, 31)),
+    ((60, 60, 60), (7, 7, 7)),
+)
+SUMMED: tuple[tuple[Ints, Ints, int], ...] = (
+    ((2000,), (65,), 8),
+    ((8000,), (257,), 32),
+    ((64, 64), (9, 9), 4),
+    ((64, 64), (9, 9), 16),
+    ((128, 128), (15, 15), 8),
+)
+# Samples that one job multiplies when threads are timed: about a third of a millisecond each.
+THREAD_WORK = 300_000
+
+
+def tiles(
+    engine: Engine, watch: Stopwatch, before: HostProfile
+) -> tuple[HostProfile, list[Sample[HostProfile]]]:
+    """Coefficients beside those of transforms, and the times that they were fitted to."""
+    samples = list(_samples(engine, watch, before))
+    found = fit(before, FITTED, samples)
+    return replace(found, thread=_waking(watch, before.thread)), samples
+
+
+def _samples(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
+    for char, (x, w) in product("fdFD", ALONE):
+        p = problem(x, w, np.dtype(char))
+        yield from _timed(engine, watch, p, _tilings(engine, p, host))
+    for char, (x, w, channels) in product("fdFD", SUMMED):
+        p = problem(x, w, np.dtype(char), (channels, channels))
+        yield from _timed(engine, watch, p, _tilings(engine, p, host)[:1])
+
+
+def _tilings(engine: Engine, p: ConvProblem, host: HostProfile) -> list[Tiling]:
+    """The tiling of choice, one block that covers everything, and many jobs of one small block each."""
+    means = Means(engine.next_fast_len, engine.fresh, 2**26, host)
+    found = [t for t in (overlap_save(p, 1, means).tiling, whole(p, 1, means).tiling) if t is not None]
+    if p.ndim == 1 and p.kernel_size[0] == 101:
+        found.append(Tiling((256,), (block_step(256, 101, 1),)))
+    return list(dict.fromkeys(found))
+
+
+def _timed(
+    engine: Engine, watch: Stopwatch, p: ConvProblem, tilings: list[Tiling]
+) -> Iterator[Sample[HostProfile]]:
+    x, w = arrays(p)
+    out = np.empty(p.out_shape, p.dtype)
+    for tiling in tilings:
+        chosen = Candidate("overlap_save", workers=1, tiling=tiling)
+        plan = ConvPlan(p, chosen, (chosen,), engine.name)
+        seconds = watch.fastest(lambda plan=plan: spectral.execute(plan, x, w, out))  # type: ignore[misc]
+        yield Sample(f"nfft {'x'.join(map(str, tiling.nfft))} {p}", seconds, partial(_predict, p, tiling))
+
+
+def _predict(p: ConvProblem, tiling: Tiling, host: HostProfile) -> float:
+    return ChannelCost(TileLayout(p, tiling), host).seconds(1)
+
+
+def _waking(watch: Stopwatch, before: float) -> float:
+    """Seconds to wake another worker and to meet it again; as before where there is none."""
+    if worker_limit() < 2:
+        return before
+    a = [np.ones(THREAD_WORK, np.float32) for _ in range(2)]
+
+    def work(i: int) -> None:
+        for _ in range(4):
+            np.multiply(a[i], 1.0, out=a[i])
+
+    alone, together = (watch.fastest(lambda n=n: for_each(range(2), work, n)) for n in (1, 2))  # type: ignore[misc]
+    return float(np.clip(together - alone / 2, before / 4, before * 4))
