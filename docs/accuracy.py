@@ -14,13 +14,16 @@ import fftconv as fc
 PAGE = Path(__file__).with_name("accuracy.md")
 BEGIN, END = "<!-- measured errors -->", "<!-- end of measured errors -->"
 DTYPES = ("float32", "float64", "complex64", "complex128")
+SQUARES = [(32, 5), (100, 9), (316, 15), (1000, 15)]
 # by dimensions: methods, and lengths of the sides of the signal with those of the kernel
 CASES = {
-    1: (
+    "1-d": (
         ("direct", "fft", "overlap_save"),
         [(10, 3), (100, 31), (1000, 101), (10_000, 1001), (100_000, 1001), (1_000_000, 1001)],
     ),
-    2: (("direct", "band", "jit", "fft", "overlap_save"), [(32, 5), (100, 9), (316, 15), (1000, 15)]),
+    "2-d": (("direct", "band", "jit", "fft", "overlap_save"), SQUARES),
+    # two kernels in one dimension, of which the kernel is the product
+    "2-d, products": (("separable", "direct", "fft", "overlap_save"), SQUARES),
 }
 
 
@@ -61,14 +64,17 @@ def cell(x: np.ndarray, w: np.ndarray, method: str, truth: tuple) -> str:
 
 def table() -> str:
     lines = []
-    for ndim, (methods, sizes) in CASES.items():
+    for kind, (methods, sizes) in CASES.items():
+        ndim = int(kind[0])
         lines += [
-            f"| {ndim}-d | dtype | {' | '.join(methods)} |",
+            f"| {kind} | dtype | {' | '.join(methods)} |",
             f"|---|---|{'---|' * len(methods)}",
         ]
         for n, k in sizes:
             for dtype in DTYPES:
                 x, w = noise((n,) * ndim, dtype, 1), noise((k,) * ndim, dtype, 2)
+                if "products" in kind:
+                    w = np.outer(noise((k,), dtype, 2), noise((k,), dtype, 3))
                 truth = at_some(x, w)
                 cells = " | ".join(cell(x, w, method, truth) for method in methods)
                 sides = " x ".join([str(n)] * ndim), " x ".join([str(k)] * ndim)

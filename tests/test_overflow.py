@@ -68,7 +68,7 @@ def test_every_method_at_64_bits(dtype, method):
     try:
         got = convolve(a, b, "same", method, overflow="raise")
     except ValueError as refused:
-        assert method in ("band", "jit") and "cannot answer this problem" in str(refused)
+        assert method in ("band", "jit", "separable") and "cannot answer this problem" in str(refused)
         return
     assert got.max() == limits.max
     a[120] += 1
