@@ -59,7 +59,7 @@ class Extension(NamedTuple):
 
 def extension(boundary: Any, fill_value: Any) -> Extension | None:
     """Words in canonical form; None for zeros all around."""
-    if boundary.__class__ is str and fill_value.__class__ is float:
+    if boundary.__class__ is str and fill_value.__class__ in (float, int):
         return _remembered(boundary, fill_value)
     return _parse(boundary, fill_value)
 

@@ -220,14 +220,26 @@ def _together(source: list[Any], sizes: Sequence[int]) -> tuple[Any, ...]:
 def read(x: np.ndarray, window: Window, outside: Outside, target: np.ndarray) -> None:
     """Copy what a window over the last axes of `x` shows into `target`, which has its shape."""
     sizes = x.shape[x.ndim - len(window) :]
+    inside = [
+        slice(first, first + (count - 1) * step + 1, step)
+        for (first, count, step), n in zip(window, sizes, strict=True)
+        if first >= 0 and first + (count - 1) * step < n
+    ]
+    if len(inside) == len(window):
+        target[...] = x[(..., *inside)]
+        return
+    for place, source in _reads(tuple(window), sizes, outside):
+        target[place] = source if np.isscalar(source) else x[source]
+
+
+@lru_cache(maxsize=1024)
+def _reads(
+    window: tuple[Stretch, ...], sizes: tuple[int, ...], outside: Outside
+) -> tuple[tuple[Any, Any], ...]:
+    """Places of a window, and the value or the samples of each."""
     zeros, fills, copies, _ = view_of(window, sizes, outside.along or (Boundary.ZERO,) * len(window))
-    for place in zeros:
-        target[_at(place)] = 0
-    for place in fills:
-        target[_at(place)] = outside.fill
-    for to, of in copies:
-        target[_at(to)] = x[_at(of)]
-
-
-def _at(spatial: tuple[Any, ...]) -> Any:
-    return (..., *spatial)
+    return (
+        *(((..., *place), 0) for place in zeros),
+        *(((..., *place), outside.fill) for place in fills),
+        *(((..., *to), (..., *of)) for to, of in copies),
+    )
