@@ -21,7 +21,7 @@ from test_nonfinite import check as check_stray
 
 import fftconv
 from fftconv import nn, signal
-from fftconv.core import planner
+from fftconv.core import cost_direct, planner
 from fftconv.core.boundary import ZEROS, Boundary, Outside, fold, pieces, read
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
@@ -38,7 +38,7 @@ by_boundary = pytest.mark.parametrize("b", BOUNDARIES, ids=lambda b: b.name)
 
 def outside(p, *bounds: Boundary, fill=3):
     """`p` with `bounds`, the last of them along all further axes."""
-    bounds += bounds[-1:] * (p.ndim - len(bounds))
+    bounds = (*bounds, *bounds[-1:] * (p.ndim - len(bounds)))[: p.ndim]
     return replace(p, outside=Outside.of(bounds, p.dtype.type(fill)))
 
 
@@ -138,6 +138,21 @@ def test_sizes(forced, poisoned, method, b, name):
     for mode in ("full", "same", "valid"):
         for dtype in ("f8", "i4"):
             check(forced, outside(problem(*SIZES[name], mode, dtype), b), method)
+
+
+@pytest.mark.parametrize("method", ["direct", "jit"])
+@pytest.mark.parametrize(
+    "size, kernel",
+    [((110, 700), (5, 6)), ((80_000,), (11,)), ((60, 12, 150), (3, 1, 4)), ((300, 300), (3, 1))],
+    ids=str,
+)
+def test_rows_that_are_read_in_place(forced, method, size, kernel):
+    """Large enough for loops to read the array itself, but at the edges."""
+    p = problem(size, kernel, "same", "f4")
+    assert cost_direct.inside(p) is not None
+    for b in Boundary:
+        for others in ((b,), (Boundary.ZERO, b), (b, Boundary.ZERO)):
+            check(forced, outside(p, *others), method)
 
 
 @by_method

@@ -23,6 +23,8 @@ import numpy as np
 
 # Stretches up to which a window is read slice by slice.
 FEW = 32
+# Places of a window of which it is remembered how to fill them; larger ones take longer to fill than to work out.
+KNOWN = 2**15
 
 
 class Boundary(IntEnum):
@@ -99,12 +101,17 @@ def _mirror(n: int, boundary: Boundary) -> int:
     return 2 * n - 1 if boundary == Boundary.SYMMETRIC else 2 * n - 2
 
 
+def by_indices(reach: int, n: int, boundary: Boundary) -> bool:
+    """Whether so long a stretch shows n samples so often that it is read through an array of indices."""
+    return boundary >= Boundary.REFLECT and n > 1 and reach > FEW * n
+
+
 def pieces(stretch: Stretch, n: int, boundary: Boundary) -> tuple[Piece, ...]:
     """What a stretch shows of an axis of n samples."""
     first, count, step = stretch
     if first >= 0 and first + (count - 1) * step < n:
         return (Piece(slice(0, count), slice(first, first + (count - 1) * step + 1, step)),)
-    if boundary >= Boundary.REFLECT and n > 1 and count * step > FEW * n:
+    if by_indices(count * step, n, boundary):
         return (Piece(slice(0, count), fold(first + step * np.arange(count), n, boundary)),)
     return _pieces(stretch, n, boundary)
 
@@ -220,15 +227,16 @@ def _together(source: list[Any], sizes: Sequence[int]) -> tuple[Any, ...]:
 def read(x: np.ndarray, window: Window, outside: Outside, target: np.ndarray) -> None:
     """Copy what a window over the last axes of `x` shows into `target`, which has its shape."""
     sizes = x.shape[x.ndim - len(window) :]
-    inside = [
+    inside: list[Any] = [
         slice(first, first + (count - 1) * step + 1, step)
         for (first, count, step), n in zip(window, sizes, strict=True)
         if first >= 0 and first + (count - 1) * step < n
     ]
     if len(inside) == len(window):
-        target[...] = x[(..., *inside)]
+        target[...] = x[_at(inside)]
         return
-    for place, source in _reads(tuple(window), sizes, outside):
+    known = _reads if target.size <= KNOWN else _reads.__wrapped__
+    for place, source in known(tuple(window), sizes, outside):
         target[place] = source if np.isscalar(source) else x[source]
 
 
@@ -239,7 +247,11 @@ def _reads(
     """Places of a window, and the value or the samples of each."""
     zeros, fills, copies, _ = view_of(window, sizes, outside.along or (Boundary.ZERO,) * len(window))
     return (
-        *(((..., *place), 0) for place in zeros),
-        *(((..., *place), outside.fill) for place in fills),
-        *(((..., *to), (..., *of)) for to, of in copies),
+        *((_at(place), 0) for place in zeros),
+        *((_at(place), outside.fill) for place in fills),
+        *((_at(to), _at(of)) for to, of in copies),
     )
+
+
+def _at(spatial: Sequence[Any]) -> Any:
+    return (..., *spatial)

@@ -261,11 +261,8 @@ def row_outputs(p: ConvProblem) -> int:
 def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
 
-    It does for long rows, and where few rows have windows that reach outside. Rows read zeros beyond their ends, so
-    none are read in place where something else lies there.
+    It does for long rows, and where few rows have windows that reach outside.
     """
-    if p.outside.along:
-        return None
     spans = tuple(
         (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
         for n, k, m, s, (lo, _) in zip(
@@ -286,7 +283,7 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
     rows = prod(p.out_shape) / n
     steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
-    copied = 2 * p.ndim - 2 if middle else jobs
+    copied = 2 * (p.ndim if p.boundary[-1] else p.ndim - 1) if middle else jobs
     moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fftconv.core.boundary import Boundary, Stretch, view_of
+from fftconv.core.boundary import Boundary, Stretch, by_indices, view_of
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import Tile, TileLayout, batched
 
@@ -78,7 +78,15 @@ class Job:
 
 def jobs_of(layout: TileLayout) -> Iterable[Job]:
     """All jobs of a layout, in order."""
-    return _kept(layout) if layout.tile_count <= KEPT_TILES else _each(layout)
+    keeps = layout.tile_count <= KEPT_TILES and not _holds_indices(layout)
+    return _kept(layout) if keeps else _each(layout)
+
+
+def _holds_indices(layout: TileLayout) -> bool:
+    """Whether jobs hold arrays as long as the tiles."""
+    p = layout.problem
+    reaches = (size * axis.sample_step for size, axis in zip(layout.tile_size, layout.phased, strict=True))
+    return any(map(by_indices, reaches, p.input_size, p.boundary))
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,7 @@ from fftconv.core.methods.loops import Loops
 from fftconv.core.methods.rows import Calls, Sums, last, line_up, put_back, whole_steps
 from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem
+from fftconv.core.problem import ConvProblem, at
 from fftconv.core.workers import for_each
 
 
@@ -81,13 +81,13 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     if middle is None:
         for_each(_boxes(p), from_a_copy, plan.workers)
         return
-    read: Any = (
-        ...,
-        *(slice(a * c.step + c.first, None) for (a, _), c in zip(middle[:-1], single, strict=False)),
-    )
-    written: Any = (..., *(slice(*span) for span in middle[:-1]), slice(None))
-    window, region = inputs[(*read, slice(None))], outputs[written]
-    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, middle[-1])
+    # rows read zeros beyond their ends; where something else lies there they are cut short
+    held = _held(p, middle)
+    read: list[Any] = [slice(a * c.step + c.first, None) for (a, _), c in zip(held, single, strict=False)]
+    rest = [slice(None)] * (p.ndim - len(held))
+    window, region = inputs[at(*read, *rest)], outputs[at(*(slice(*span) for span in held), *rest)]
+    within = middle[-1] if rest else (0, region.shape[-1])
+    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, within)
 
     def work(box: Box | None) -> None:
         if box is None:
@@ -110,10 +110,15 @@ def _boxes(p: ConvProblem) -> tuple[Box, ...]:
     return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
 
 
+def _held(p: ConvProblem, middle: tuple[Span, ...]) -> tuple[Span, ...]:
+    """The outputs that rows in place answer, per axis; of the last one all, where zeros lie outside."""
+    return middle if p.boundary[-1] else middle[:-1]
+
+
 @lru_cache(maxsize=256)
 def _frame(p: ConvProblem) -> tuple[Box, ...]:
-    """The boxes before and after the rows inside: two slabs along each axis, each within the middle of those before."""
-    middle = (inside(p) or ())[:-1]
+    """The boxes around the rows in place: two slabs along each axis, each within the middle of those before."""
+    middle = _held(p, inside(p) or ())
     slabs = [
         (*middle[:i], span, *((0, n) for n in p.output_size[i + 1 :]))
         for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=False))
