@@ -619,3 +619,12 @@ def test_torchs_padding_modes_extend_nothing(mode):
         np.testing.assert_allclose(
             nn.conv2d(x, w, padding=(5, 2), padding_mode=mode, **keywords), want, atol=1e-12
         )
+
+
+def test_an_equal_fill_of_another_type_is_not_remembered():
+    """3+0j and 3.0 are equal, but stored into real samples the first is a warning."""
+    x, w = np.arange(20.0).reshape(4, 5), np.arange(6.0).reshape(2, 3)
+    for dtype in (complex, float, complex):
+        got = signal.convolve(x.astype(dtype), w, method="direct", boundary="constant", fill_value=dtype(3))
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, scipy.signal.convolve2d(x, w, fillvalue=3))

@@ -236,19 +236,22 @@ def read(x: np.ndarray, window: Window, outside: Outside, target: np.ndarray) ->
         target[...] = x[_at(inside)]
         return
     known = _reads if target.size <= KNOWN else _reads.__wrapped__
-    for place, source in known(tuple(window), sizes, outside):
-        target[place] = source if np.isscalar(source) else x[source]
+    for place, source in known(tuple(window), sizes, outside.along):
+        target[place] = 0 if source is None else outside.fill if source is Boundary.CONSTANT else x[source]
 
 
 @lru_cache(maxsize=1024)
 def _reads(
-    window: tuple[Stretch, ...], sizes: tuple[int, ...], outside: Outside
+    window: tuple[Stretch, ...], sizes: tuple[int, ...], along: tuple[Boundary, ...]
 ) -> tuple[tuple[Any, Any], ...]:
-    """Places of a window, and the value or the samples of each."""
-    zeros, fills, copies, _ = view_of(window, sizes, outside.along or (Boundary.ZERO,) * len(window))
+    """Places of a window and the samples of each: None where they are zeros, CONSTANT where they are the fill.
+
+    The fill itself is no part of what is kept: values that are equal, as 3.0 and 3+0j are, may be of different types.
+    """
+    zeros, fills, copies, _ = view_of(window, sizes, along or (Boundary.ZERO,) * len(window))
     return (
-        *((_at(place), 0) for place in zeros),
-        *((_at(place), outside.fill) for place in fills),
+        *((_at(place), None) for place in zeros),
+        *((_at(place), Boundary.CONSTANT) for place in fills),
         *((_at(to), _at(of)) for to, of in copies),
     )
 
