@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,10 @@ import numpy as np
 from fftconv._boundary import Extension, fill_of
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
 from fftconv._renormalize import Restriction, correct
+from fftconv.core import room
 from fftconv.core.boundary import Boundary
 from fftconv.core.certificate import bound
+from fftconv.core.lazy import lazy
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import Ints
 from fftconv.core.room import new_result
@@ -112,18 +115,44 @@ class Recipe:
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
-        if self.run is not None and self.run.request.max_memory:
-            self.run.check()
         if out is None:
+            if self.plain is not None and self.nbytes < room.LARGE:
+                # the short call: a new array, three views, and the sums
+                layout, run = self.plain
+                out = np.empty(self.shape, self.dtype)
+                run(*layout.operands(in1, in2), layout.out.of(out))
+                return out
+            self._check()
             out = new_result(self.shape, self.dtype)
         elif np.may_share_memory(out, in1) or np.may_share_memory(out, in2):
             out[...] = self(in1, in2)
             return out
+        else:
+            self._check()
         if self.layout is None or self.run is None:
             out[...] = 0
         else:
             self._compute(self.layout, self.run, (in1, in2), out)
         return out
+
+    @lazy
+    def plain(self) -> tuple[Layout, Runner] | None:
+        """Layout and runner where nothing is done to operands or sums beside."""
+        layout, run = self.layout, self.run
+        if layout is None or run is None or not self.native or self.restriction is not None:
+            return None
+        more = layout.conj_out or layout.merges or run.request.max_memory
+        return None if more else (layout, run)
+
+    @lazy
+    def nbytes(self) -> int:
+        """Of the result."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def _check(self) -> None:
+        """What planning would raise, before anything is allocated."""
+        if self.run is not None and self.run.request.max_memory:
+            self.run.check()
 
     def _compute(self, layout: Layout, run: Runner, operands: tuple[Array, Array], out: Array) -> None:
         in1, in2 = operands if self.native else map(native, operands)

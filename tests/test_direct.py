@@ -16,7 +16,7 @@ from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
 from fftconv.core import cost_direct
 from fftconv.core.cost_direct import BUILT_IN, FORMS, cheapest, fits, patches, seconds
-from fftconv.core.methods import blas, direct, gemm, jit, lines, taps, warmth
+from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, taps, warmth
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem
@@ -325,3 +325,17 @@ def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
     assert mine.at_once(plan("jit", problem((200, 200), (3, 3), "same", "f4"))) is None
     large = problem((2000, 2000), (13, 13), "same", "f4")
     assert mine.at_once(plan("jit", large)) is not None, "one such call repays it"
+
+
+@pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "c8", ("f4", "f8", "f8")))
+@pytest.mark.parametrize("flip", (True, False))
+def test_one_short_line(dtype, flip):
+    """Made to measure or not, the executor of one line gives the bits of the form it stands for."""
+    for pads in ("full", "same", "valid", ((3, 0),), ((0, 9),)):
+        p = replace(problem((90,), (7,), pads, dtype), flip=flip)
+        x, w = arrays(p)
+        out = poison(p.out_shape, p.dtype)
+        chosen = plan("direct", p)
+        executor(chosen)(chosen, x, w, out)
+        np.testing.assert_array_equal(out, answer("lines", p, x, w))
+        oracle.assert_close(p, out, x, w)

@@ -253,7 +253,12 @@ def loop_lengths(p: ConvProblem) -> Ints:
 
 
 def row_outputs(p: ConvProblem) -> int:
-    """Outputs of one row: all rows of input that they see together stay in the innermost cache."""
+    """Outputs of one row: all rows of input that they see together stay in the innermost cache.
+
+    Those of one row that read one row stream through it; they are cut for the workers.
+    """
+    if p.group_inputs * prod(p.kernel_size[:-1]) == 1:
+        return LINE_BLOCK
     return max(128, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
 
 
@@ -301,10 +306,9 @@ def line_axis(p: ConvProblem) -> int:
 
 
 def is_one_line(p: ConvProblem) -> bool:
-    """Whether `p` is one call of np.correlate."""
-    return (
-        p.ndim == 1 and prod(p.out_shape) == p.output_size[0] <= LINE_BLOCK and p.batch == p.in_channels == 1
-    )
+    """Whether np.correlate answers `p` in one call: one short signal, one kernel, zeros outside."""
+    alone = p.ndim == p.batch == p.in_channels == p.out_channels == 1 and not p.outside.along
+    return alone and p.output_size[0] <= LINE_BLOCK and fits("lines", p)
 
 
 def line_block(p: ConvProblem) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fftconv.core.certificate import Miss, missed
 from fftconv.core.config import Config, get_config
+from fftconv.core.cost_direct import is_one_line
 from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.kernel import Kernel
 from fftconv.core.methods import Executor, executor, prepared
@@ -122,6 +123,15 @@ class Runner:
             self._single = Runner(problem.with_(dtype=np.dtype(np.float32)), request, kernel)
 
     def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        settled = self._settled
+        if (
+            settled is not None
+            and settled.lone
+            and settled.config is get_config()
+            and settled.profile is in_force()
+        ):
+            settled.execute(settled.plan, x, w, out)
+            return
         if self._single is not None:
             self._round(self._single, (x, w), out)
             return
@@ -170,7 +180,10 @@ class Runner:
             request, most = _looked_at(problem, w, request, most), 0
         plan = plan_conv(problem, replace(request, terms=most) if most else request)
         by_values = most > 0 or _depends_on_values(plan, request)
-        return _Settled(config, workers, profile, trimmed, by_values, plan, self._execution(plan, trimmed))
+        # where there is but one thing to do, the number of workers does not matter
+        lone = trimmed is None and not by_values and plan.method == "direct" and is_one_line(problem)
+        execute = self._execution(plan, trimmed)
+        return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone)
 
     def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
         """Settled on the plan that the values of this call lead to."""
@@ -198,6 +211,7 @@ class _Settled(NamedTuple):
     by_values: bool
     plan: ConvPlan
     execute: Executor
+    lone: bool = False
 
 
 def _zeros(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:

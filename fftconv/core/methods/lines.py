@@ -17,13 +17,14 @@ from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
 
+Sums = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     p = plan.problem
     if x.dtype is not p.dtype and np.promote_types(x.dtype, p.dtype) != p.dtype:
         x = x.astype(p.dtype)  # np.correlate would sum uint64 and int64 as float64
     if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= LINE_BLOCK:
-        # the small call: nothing here that np.correlate does not need
         of = line if p.outside is ZEROS else _reader(p, 0)
         of(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
         return
@@ -38,6 +39,34 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
         of(rows[row], kernels[row[1]], lo - begin, targets[row][begin : begin + length])
 
     for_each(product(np.ndindex(rows.shape[:-1]), range(0, size, length)), work, plan.workers)
+
+
+def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+    """`execute` for one short line: nothing here that np.correlate does not need."""
+    sizes, lo = (p.input_size[0], p.kernel_size[0], p.output_size[0]), p.pads[0][0]
+    sums = _whole(*sizes, lo)
+    turned = (0, 0, slice(None, None, -1 if p.flip else None))
+    if sums is None or p.dtype.kind == "c" or not p.x_dtype == p.w_dtype == p.dtype:
+        return execute
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        out[0, 0] = sums(x[0, 0], w[turned])
+
+    return run
+
+
+def _whole(n: int, k: int, m: int, lo: int) -> Sums | None:
+    """The m outputs of a line of n samples at once, if np.correlate has a word for them.
+
+    Output y is entry ``y + k - 1 - lo`` of the full correlation, whose first and last ``k - 1`` reach past x.
+    """
+    if lo == k - 1 and m == n + k - 1:
+        return lambda x, w: np.correlate(x, w, "full")
+    if lo == 0 and m == n - k + 1:
+        return lambda x, w: np.correlate(x, w, "valid")
+    if lo == k // 2 and m == n >= k:
+        return lambda x, w: np.correlate(x, w, "same")
+    return None
 
 
 def conjugate(p: ConvProblem, w: np.ndarray) -> np.ndarray:
@@ -87,17 +116,11 @@ def _reader(p: ConvProblem, axis: int) -> Callable[[np.ndarray, np.ndarray, int,
 
 def line(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:
     """The outputs of one line: ``out[y] = sum_u w[u].conj() * x[y + u - lo]``."""
-    n, k, m = x.size, w.size, out.size
-    # output y is entry y + k - 1 - lo of the full correlation, whose first and last k - 1 reach past x
-    shift = k - 1 - lo
-    if shift == 0 and m == n + k - 1:
-        out[...] = np.correlate(x, w, "full")
-    elif lo == 0 and m == n - k + 1:
-        out[...] = np.correlate(x, w, "valid")
-    elif n >= k and lo == k // 2 and m == n:
-        out[...] = np.correlate(x, w, "same")
+    sums = _whole(x.size, w.size, out.size, lo)
+    if sums is None:
+        _any_line(x, w, w.size - 1 - lo, out)
     else:
-        _any_line(x, w, shift, out)
+        out[...] = sums(x, w)
 
 
 def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None:
