@@ -14,6 +14,7 @@ from problems import EXTRAS, INTEGERS, Extras, arrays, problem, problems
 from fftconv.core.exactness import Limbs, peak_bits, recovers, split, splits
 from fftconv.core.methods.limbs import piece
 from fftconv.core.plan import Request
+from fftconv.core.planner import METHODS
 from fftconv.core.run import plan_for, run
 from fftconv.signal import convolve
 
@@ -173,3 +174,24 @@ def test_lines_sum_in_the_dtype_that_was_asked_for(a, b):
     found = convolve(x, w, dtype=np.int64)
     assert found.dtype == np.int64
     assert found.tolist() == [0, 0, 0, (2**40 + 1) * 127]
+
+
+@pytest.mark.parametrize(
+    "dtypes", [("u8", "u4", "i8"), ("u4", "u8", "i8"), ("u8", "u8", "i8"), ("u8", "?", "i1")]
+)
+@pytest.mark.parametrize("sizes", [((1, 300), (1, 5)), ((9, 30), (3, 4)), ((3, 4000), (1, 700))])
+def test_unsigned_operands_summed_as_signed(sizes, dtypes):
+    """Between uint64 and int64 NumPy goes through float64, which has no room for the lowest bits."""
+    rng = np.random.default_rng(0)
+    a, b = (
+        rng.integers(0, 2 if d == "?" else 2 ** (8 * int(d[1]) - 1), n).astype(d)
+        for n, d in zip(sizes, dtypes, strict=False)
+    )
+    want = convolve(a.astype("u8"), b.astype("u8"), "same", "direct").astype(dtypes[2])
+    for method in METHODS:
+        try:
+            got = convolve(a, b, "same", method, dtype=dtypes[2])
+        except ValueError as refused:
+            assert method in ("band", "jit", "separable") and "cannot answer" in str(refused)
+        else:
+            np.testing.assert_array_equal(got, want, err_msg=method)
