@@ -17,7 +17,7 @@ import numpy as np
 from fftconv._boundary import extension
 from fftconv._broadcast import Array
 from fftconv._general import refuse_masked, request
-from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv._recipe import Door, DType, Options, Product, Recipe, recipe_for
 from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
 
@@ -56,15 +56,24 @@ class Call(NamedTuple):
 
     def result(self, a: Array, b: Array) -> tuple[Ints, DType]:
         """Shape and dtype of the result; what breaks a rule is refused here."""
-        recipe = recipe_for(
+        recipe = self.recipe(a, b)
+        return recipe.shape, recipe.dtype
+
+    def recipe(self, a: Array, b: Array) -> Recipe | Product:
+        """The recipe of operands like these."""
+        return recipe_for(
             self.door, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(self.mode), self.options
         )
-        return recipe.shape, recipe.dtype
 
     def axes(self, ndim: int) -> Ints:
         """The convolved ones, counted from the first."""
         axes = self.options.axes
         return tuple(range(ndim)) if axes is None else tuple(sorted(axis % ndim for axis in axes))
+
+    def along(self, a: Array, ndim: int) -> Ints:
+        """Those of them that an operand has, in a call of so many dimensions."""
+        lacking = ndim - a.ndim
+        return tuple(axis - lacking for axis in self.axes(ndim) if axis >= lacking)
 
 
 def mode_text(mode: Any) -> str:

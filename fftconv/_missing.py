@@ -14,11 +14,24 @@ from fftconv._around import Around
 from fftconv._boundary import Extension
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
-from fftconv._normalised import CONVOLVE, Kernel, Samples, Sums, normalise, without_data
+from fftconv._normalised import (
+    CONVOLVE,
+    Kernel,
+    Region,
+    Samples,
+    Sums,
+    may_sum_to_zero,
+    normalise,
+    without_data,
+)
 from fftconv._overflow import checked
-from fftconv._recipe import DType, native
+from fftconv._recipe import DType, Recipe, native
 from fftconv.core.boundary import Boundary
+from fftconv.core.engine import get_engine
+from fftconv.core.missing import SpoiltError, alarm, betrays
 from fftconv.core.problem import Ints
+from fftconv.core.room import new_result
+from fftconv.core.spare import Take, desk
 
 OMIT = ("omit", "omit_keep")
 POLICIES = ("propagate", *OMIT, "raise")
@@ -89,15 +102,22 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
             f"mode={call.mode!r}"
         )
     view = _View.of(in1, a, care)
-    if view.policy != "propagate":
-        view = _with_gaps(view, b, call.door.names)
     call = call._replace(options=call.options._replace(dtype=dtype))
+    if view.policy != "propagate":
+        _check_kernel(call.door.names[1], b, view.policy)
+        spoilt = _spoilt_here_and_there(a)
+        if not spoilt and _tries(call, view, b, out):
+            found = _at_once(call, (a, b), None if masked else out)
+            if found is not None:
+                return _returned(found, np.ma.nomask, in1 if masked else None, out)
+            spoilt = True
+        view = _with_gaps(view, call, spoilt)
     if view.whole or 0 in shape:
         return _returned(
             ordinary(call, a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out
         )
-    found, lost = _averaged(call, view, b, shape)
-    return _returned(_cast(found, dtype), lost, in1 if masked else None, out)
+    found, lost = _averaged(call, view, b, new_result(shape, dtype) if out is None or masked else out)
+    return _returned(found, lost, in1 if masked else None, out)
 
 
 def _settled(call: Call, care: Care) -> tuple[Call, Care]:
@@ -138,9 +158,9 @@ def _result_dtype(given: DType, asked: DType | None, averages: bool) -> DType:
     )
 
 
-def _cast(a: Array, dtype: DType) -> Array:
+def _round(values: Array, out: Array) -> None:
     with np.errstate(over="ignore", under="ignore"):
-        return a.astype(dtype, copy=False)
+        np.copyto(out, values, casting="same_kind")
 
 
 class _View(NamedTuple):
@@ -214,14 +234,64 @@ def _found(a: Array, flags: Array) -> str:
     return f"{a[first]} at index {first}, the first of {int(flags.sum())} in shape {a.shape}"
 
 
-def _with_gaps(view: _View, kernel: Array, names: tuple[str, str]) -> _View:
-    """`view` with regard to what is not finite, or the error that the policy wants."""
+def _check_kernel(name: str, kernel: Array, policy: str) -> None:
     if not _finite(kernel):
         raise ValueError(
-            f"{names[1]} must be finite under nan_policy={view.policy!r}, got "
-            f"{_found(kernel, ~np.isfinite(kernel))}; a kernel without some of its taps is another kernel"
+            f"{name} must be finite under nan_policy={policy!r}, got {_found(kernel, ~np.isfinite(kernel))}; "
+            f"a kernel without some of its taps is another kernel"
         )
-    if _finite(view.data):
+
+
+# Samples to which a look takes longer than everything around it.
+_MANY = 2**16
+
+
+def _spoilt_here_and_there(a: Array) -> bool:
+    """Whether some of about a thousand samples is not finite; what fewer than these miss is rare."""
+    if a.size < _MANY or a.dtype.kind not in "fc":
+        return False
+    step = max(1, round((a.size / 1024) ** (1 / a.ndim)))
+    with np.errstate(all="ignore"):
+        return not np.isfinite(a[tuple(slice(min(step, n) // 2, None, step) for n in a.shape)].sum())
+
+
+def _tries(call: Call, view: _View, kernel: Array, out: Any) -> bool:
+    """Whether to convolve before anything is known of the values, at the risk of having filled `out` in vain.
+
+    It is not risked where an error may be the answer.
+    """
+    a = view.data
+    options = call.options
+    if a.size < _MANY or a.dtype.kind not in "fc" or not view.whole:
+        return False
+    if options.extension is not None or options.request.max_memory:
+        return False
+    if out is None:
+        return True
+    axes = call.along(kernel, max(a.ndim, kernel.ndim))
+    apart = not any(np.may_share_memory(out, v) for v in (a, kernel))
+    return apart and view.policy != "raise" and not may_sum_to_zero(kernel, axes)
+
+
+def _at_once(call: Call, operands: tuple[Array, Array], out: Array | None) -> Array | None:
+    """The ordinary result of samples that turn out to be finite; None where they do not, or their sums are not.
+
+    Whatever a transform meets that is not finite shows in a few of its outputs, so there is nothing more to do.
+    """
+    recipe = call.recipe(*operands)
+    assert isinstance(recipe, Recipe)
+    found = new_result(recipe.shape, recipe.dtype) if out is None else out
+    try:
+        with alarm():
+            plan = recipe.fill(*operands, found)
+    except SpoiltError:
+        return None
+    return found if (plan is not None and betrays(plan)) or _finite(operands[0]) else None
+
+
+def _with_gaps(view: _View, call: Call, spoilt: bool) -> _View:
+    """`view` with regard to what is not finite, or the error that the policy wants; `spoilt` where something is."""
+    if not spoilt and _finite(view.data):
         return view
     gaps = ~np.isfinite(view.data)
     if view.missing is not None:
@@ -231,7 +301,9 @@ def _with_gaps(view: _View, kernel: Array, names: tuple[str, str]) -> _View:
     if view.policy != "raise":
         return view._replace(missing=gaps if view.missing is None else gaps | view.missing)
     if gaps.any():
-        raise ValueError(f"{names[0]} must be finite under nan_policy='raise', got {_found(view.data, gaps)}")
+        raise ValueError(
+            f"{call.door.names[0]} must be finite under nan_policy='raise', got {_found(view.data, gaps)}"
+        )
     return view
 
 
@@ -254,51 +326,94 @@ def _finite(a: Array) -> bool:
         return bool(np.isfinite(np.add.reduce(a, axis=None)) or np.isfinite(a).all())
 
 
-def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, Any]:
-    """The normalised convolution, and where it is lost or kept missing."""
-    ndim = len(shape)
+def _averaged(call: Call, view: _View, b: Array, out: Array) -> tuple[Array, Any]:
+    """The normalised convolution in `out`, and where it is lost or kept missing."""
+    ndim = out.ndim
     a, b = (native(v.reshape((1,) * (ndim - v.ndim) + v.shape)) for v in (view.data, b))
-    axes, mode, outside = call.axes(ndim), call.mode, view.outside
-    around = Around.of(call, (a.shape, b.shape))
+    axes = call.axes(ndim)
     kept, samples = _samples(view, a.shape, axes)
-    x = a.astype(np.result_type(a.dtype, np.float64))
-    np.copyto(x, 0, where=samples.missing)
-    if samples.weights is not None:
-        x *= samples.weights
-    window, data = call.door.windows[mode], None
-    if around is not None and around.is_empty:
-        outside = False
-    elif around is not None:
-        data = around.data(~samples.missing) if around.is_filled else None
-        x = around.samples(x.astype(np.result_type(x, np.asarray(around.fill).dtype), copy=False))
-        samples = Samples(
-            ~around.weights(~samples.missing),
-            None if samples.weights is None else around.weights(samples.weights),
-        )
-        mode, window = "valid", CONVOLVE.windows["valid"]
-    sizes = {axis: (x.shape[axis], b.shape[axis]) for axis in axes}
-    windows = {i: window(*sizes[i]) for i in axes}
-    sums = Sums(mode, call.options._replace(axes=axes, extension=None), windows, sizes)
-    kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
-    kernel.check()
-    values, region, gone = normalise(sums, x, kernel, samples, outside)
-    if data is not None:
-        alone = without_data(sums, kernel, samples.missing, data)
-        np.copyto(values, np.nan, where=alone)
-        if gone is not None:
-            alone = np.broadcast_to(alone, shape).copy()
-            alone[region] |= gone
-        region, gone = sums.everything(ndim), alone
+    with desk(get_engine(np.float64)) as take:
+        x = take(a.shape, np.result_type(a.dtype, np.float64))
+        np.copyto(x, a)
+        np.copyto(x, 0, where=samples.missing)
+        if samples.weights is not None:
+            x *= samples.weights
+        seen = _Seen.of(call, (a.shape, b.shape), x, samples)
+        sums = seen.sums(call, axes, b.shape, take)
+        kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
+        kernel.check()
+        wide = np.result_type(seen.x.dtype, kernel.dtype)
+        # whatever `out` shares memory with is still needed
+        needed = (a, b, kept, samples.missing)
+        alone = out.dtype == wide and not any(np.may_share_memory(out, v) for v in needed)
+        values = out if alone else take(out.shape, wide)
+        region, gone = normalise(sums, kernel, seen.samples, seen.x, values)
+        if seen.data is not None:
+            region, gone = _without_samples(sums, kernel, seen, values, (region, gone))
+        if not alone:
+            _round(values, out)
     keeps = view.policy == "omit_keep"
     if gone is None and not keeps:
-        return values, np.ma.nomask
-    lost = np.zeros(shape, bool)
+        return out, np.ma.nomask
+    lost = np.zeros(out.shape, bool)
     if gone is not None:
         lost[region] = gone
     if keeps:
         lost |= kept
-        np.copyto(values, np.nan, where=kept)
-    return values, lost
+        np.copyto(out, np.nan, where=kept)
+    return out, lost
+
+
+class _Seen(NamedTuple):
+    """What the windows of a call see: samples of in1 by its mode, or with what lies outside spelled out.
+
+    Attributes
+    ----------
+    mode : str
+    x : ndarray
+        The samples, weighted.
+    samples : Samples
+    data : ndarray of bool or None
+        Which of them are samples of in1, where some are not and have a weight.
+    """
+
+    mode: str
+    x: Array
+    samples: Samples
+    data: Array | None
+
+    @classmethod
+    def of(cls, call: Call, shapes: tuple[Ints, Ints], x: Array, samples: Samples) -> _Seen:
+        around = Around.of(call, shapes)
+        if around is None:
+            return cls(call.mode, x, samples, None)
+        if around.is_empty:
+            return cls(call.mode, x, samples._replace(outside=False), None)
+        wide = around.samples(x.astype(np.result_type(x, np.asarray(around.fill).dtype), copy=False))
+        weights = None if samples.weights is None else around.weights(samples.weights)
+        data = around.data(~samples.missing) if around.is_filled else None
+        return cls("valid", wide, Samples(~around.weights(~samples.missing), weights, samples.outside), data)
+
+    def sums(self, call: Call, axes: Ints, kernel: Ints, take: Take) -> Sums:
+        """The convolutions of arrays like these."""
+        window = (CONVOLVE if self.mode == "valid" else call.door).windows[self.mode]
+        sizes = {axis: (self.x.shape[axis], kernel[axis]) for axis in axes}
+        windows = {axis: window(*sizes[axis]) for axis in axes}
+        return Sums(self.mode, call.options._replace(axes=axes, extension=None), windows, sizes, take)
+
+
+def _without_samples(
+    sums: Sums, kernel: Kernel, seen: _Seen, values: Array, lost: tuple[Region, Array | None]
+) -> tuple[Region, Array]:
+    """What is lost where outputs that see missing samples and no others, but a fill value, are lost too."""
+    assert seen.data is not None
+    region, gone = lost
+    alone = without_data(sums, kernel, seen.samples.missing, seen.data)
+    np.copyto(values, np.nan, where=alone)
+    if gone is not None:
+        alone = np.broadcast_to(alone, values.shape).copy()
+        alone[region] |= gone
+    return sums.everything(values.ndim), alone
 
 
 def _real(data: DType, taps: DType) -> DType:
@@ -323,10 +438,10 @@ def _samples(view: _View, shape: Ints, axes: Ints) -> tuple[Array, Samples]:
     missing = np.zeros((1,) * len(shape), bool) if view.missing is None else view.missing
     missing = kept = _shared(spread(missing), axes)
     if view.weights is None:
-        return kept, Samples(missing, None)
+        return kept, Samples(missing, None, view.outside)
     weights = spread(view.weights)
     missing = missing | (weights == 0)
-    return kept, Samples(missing, np.where(missing, 0, weights))
+    return kept, Samples(missing, np.where(missing, 0, weights), view.outside)
 
 
 def _shared(flags: Array, axes: Ints) -> Array:

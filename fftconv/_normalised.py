@@ -13,7 +13,7 @@ Three things are taken care of:
 * *No data* is told by counts, which are exact: an output is lost where its taps that are not zero meet missing
   samples and none that is there. No weight is too small to be one.
 * Missing samples are few or come in patches. Of ``W = 1 - M`` only M is convolved, ``conv(W, k) = s - conv(M, k)``,
-  and only around what is missing. Where nothing is, the quotient s / s is exactly 1.
+  and only around what is missing.
 * Rounding errs in proportion to s, not to what is left of it. Where less than a millionth (`FAINT`) of the kernel sees
   data, both sums are made again directly, from what is there alone. There a kernel with taps of both signs may
   cancel, and an output in which it does to within rounding has no mean: it is lost too.
@@ -23,7 +23,7 @@ All sums are made in float64 at least.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ import numpy as np
 from fftconv._broadcast import Array, full, same, valid
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv._renormalize import FAINT
-from fftconv.core.plan import Request
+from fftconv.core.spare import Take
 from fftconv.core.support import bounding_box
 
 Region = tuple[slice, ...]
@@ -54,10 +54,13 @@ class Samples(NamedTuple):
         True where a sample is not there or has no weight.
     weights : ndarray or None
         How much each counts, 0 where missing; None where all that are there count 1.
+    outside : bool
+        Whether what lies outside has a weight of 1, or none.
     """
 
     missing: Array
     weights: Array | None
+    outside: bool
 
     @property
     def present(self) -> Array:
@@ -76,16 +79,19 @@ class Sums:
         Per convolved axis, the window of the full convolution that `mode` means.
     sizes : mapping from int to (int, int)
         Per convolved axis, the lengths of array and kernel.
+    take : callable
+        Where scratch comes from.
     """
 
     mode: str
     options: Options
     windows: Mapping[int, tuple[int, int]]
     sizes: Mapping[int, tuple[int, int]]
+    take: Take
 
-    def whole(self, a: Array, taps: Array, dtype: DType) -> Array:
+    def whole(self, a: Array, taps: Array, out: Array) -> None:
         """Every output, by the caller's options."""
-        return _convolve((a, taps), self.mode, self.options._replace(dtype=dtype))
+        _convolve((a, taps), self.mode, self.options, out)
 
     def part(self, a: Array, taps: Array, region: Region, like: tuple[DType, float]) -> Array:
         """The outputs in `region`; `like` is their dtype and what lies around `a`."""
@@ -97,20 +103,30 @@ class Sums:
             shape[axis] = end - begin + k - 1
             source[axis] = slice(max(first, 0), max(0, min(first + shape[axis], n)))
             target[axis] = slice(source[axis].start - first, source[axis].stop - first)
-        seen = np.full(shape, around, np.result_type(a.dtype, np.uint8))
+        seen = self.take(tuple(shape), dtype if a.dtype.kind == "b" else a.dtype)
+        _frame(seen, target, around)
         seen[tuple(target)] = a[tuple(source)]
-        return _convolve((seen, taps), "valid", self.options._replace(dtype=dtype))
+        result = [max(pair) for pair in zip(shape, taps.shape, strict=True)]
+        for axis in self.sizes:
+            result[axis] = region[axis].stop - region[axis].start
+        out = self.take(tuple(result), dtype)
+        _convolve((seen, taps), "valid", self.options, out)
+        return out
 
     def directly(self) -> Sums:
-        """The same by sums that take in nothing but their own samples."""
+        """The same by sums that take in nothing but their own samples, for small parts."""
         request = replace(self.options.request, method="direct")
+        return replace(self, options=self.options._replace(request=request), take=np.empty)
+
+    def roughly(self) -> Sums:
+        """The same, with zeros as rounding leaves them."""
+        request = replace(self.options.request, zeros=False)
         return replace(self, options=self.options._replace(request=request))
 
     def freely(self) -> Sums:
         """The same by any method, for integers, which not every method takes."""
-        return replace(
-            self, options=self.options._replace(request=Request(workers=self.options.request.workers))
-        )
+        request = replace(self.options.request, method=None)
+        return replace(self, options=self.options._replace(request=request))
 
     def everything(self, ndim: int) -> Region:
         return tuple(slice(0, self.windows[a][1]) if a in self.windows else slice(None) for a in range(ndim))
@@ -170,10 +186,20 @@ class Sums:
                     yield (*region[:axis], slice(a, b), *region[axis + 1 :])
 
 
-def _convolve(operands: tuple[Array, Array], mode: str, options: Options) -> Array:
+def _convolve(operands: tuple[Array, Array], mode: str, options: Options, out: Array) -> None:
     a, b = operands
-    found: Array = recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode, options)(a, b)
-    return found
+    options = options._replace(dtype=out.dtype)
+    recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode, options)(a, b, out)
+
+
+def _frame(a: Array, inner: Sequence[slice], value: float) -> None:
+    """Set what lies around the box `inner` of `a`."""
+    within: list[slice] = []
+    for axis, part in enumerate(inner):
+        begin, end, _ = part.indices(a.shape[axis])
+        for margin in (slice(0, begin), slice(end, None)):
+            a[(*within, margin)] = value
+        within.append(part)
 
 
 def _wide(taps: Array) -> Array:
@@ -221,32 +247,39 @@ class Kernel:
             )
 
 
-class Normalised(NamedTuple):
-    """Values of every output, and which of those in `region` are lost, which means NaN; None where none is."""
-
-    values: Array
-    region: Region
-    lost: Array | None
+def may_sum_to_zero(kernel: Array, axes: tuple[int, ...]) -> bool:
+    """Whether `Kernel.check` might refuse a kernel with these axes; a quick look that errs on the safe side."""
+    wide = kernel.astype(np.result_type(kernel.dtype, np.float64))
+    return not bool((np.abs(wide.sum(axes)) > 2 * FAINT * np.abs(wide).sum(axes)).all())
 
 
-def normalise(sums: Sums, x: Array, kernel: Kernel, samples: Samples, outside: bool) -> Normalised:
+def normalise(
+    sums: Sums, kernel: Kernel, samples: Samples, x: Array, values: Array
+) -> tuple[Region, Array | None]:
     """``s * conv(x W, k) / conv(W, k)``.
 
     Parameters
     ----------
     x : ndarray
         With zeros for what is missing, already weighted.
-    outside : bool
-        Whether what lies outside has a weight of 1, or none.
+    values : ndarray
+        For the result, in the dtype in which sums are made. It shares no memory with anything else.
+
+    Returns
+    -------
+    region : tuple of slice
+    lost : ndarray or None
+        Which of the values in `region` are lost, and NaN; None where none is.
     """
-    values = sums.whole(x, kernel.taps, np.result_type(x.dtype, kernel.dtype))
+    first = sums if _has_zeros(x, samples.missing) else sums.roughly()
+    first.whole(x, kernel.taps, values)
     region = sums.everything(x.ndim)
-    if samples.weights is None and outside:
+    if samples.weights is None and samples.outside:
         near = sums.reached(samples.missing)
         if near is None:
-            return Normalised(values, region, None)
+            return region, None
         region = near
-    task, part, lost = _Task(sums, kernel, samples, region, outside), values[region], None
+    task, part, lost = _Task(sums.roughly(), kernel, samples, region), values[region], None
     weight = task.weight()
     if task.in_doubt(weight):
         lost = task.without_data()
@@ -257,7 +290,13 @@ def normalise(sums: Sums, x: Array, kernel: Kernel, samples: Samples, outside: b
         part *= np.divide(kernel.total, weight, out=weight)
     if lost is not None:
         np.copyto(part, np.nan, where=lost)
-    return Normalised(values, region, lost)
+    return region, lost
+
+
+def _has_zeros(x: Array, missing: Array) -> bool:
+    """Whether `x` has zeros other than its gaps, which may have to show in its sums."""
+    gaps = np.count_nonzero(missing) * (x.size // missing.size)
+    return bool(np.count_nonzero(x) < x.size - gaps)
 
 
 def without_data(sums: Sums, kernel: Kernel, missing: Array, data: Array) -> Array:
@@ -277,18 +316,17 @@ class _Task:
     kernel: Kernel
     samples: Samples
     region: Region
-    outside: bool
 
     def weight(self) -> Array:
         """The kernel's sum over what is there."""
         k, present = self.kernel, self.samples.weights
         if present is not None:
             weight = self.sums.part(present, k.taps, self.region, (k.dtype, 0.0))
-            return weight + self.sums.beyond(k.taps, self.region, k.dtype) if self.outside else weight
-        whole = k.total if self.outside else self.sums.inside(k.taps, self.region, k.dtype)
+            return weight + self.sums.beyond(k.taps, self.region, k.dtype) if self.samples.outside else weight
+        whole = k.total if self.samples.outside else self.sums.inside(k.taps, self.region, k.dtype)
         if not self.samples.missing.any():
             return whole
-        weight = self.sums.part(self.samples.missing.astype(np.float64), k.taps, self.region, (k.dtype, 0.0))
+        weight = self.sums.part(self.samples.missing, k.taps, self.region, (k.dtype, 0.0))
         np.subtract(whole, weight, out=weight)
         return weight
 
@@ -303,7 +341,7 @@ class _Task:
         """Whether there may be outputs without data, or faint ones."""
         if self.samples.weights is not None or _any_within(weight, self.limit):
             return True
-        if not self.outside:
+        if not self.samples.outside:
             return False
         # at an edge, what lies outside has part in the weight, and is no data
         k = self.kernel
@@ -322,13 +360,13 @@ class _Task:
         )
         there = self.sums.inside(taps.astype(np.int64), self.region, count.dtype) - count
         lost: Array = there == 0
-        return lost & (count > 0) if self.outside else lost
+        return lost & (count > 0) if self.samples.outside else lost
 
     def repair(self, x: Array, values: Array, weight: Array, faint: Array) -> Array:
         """Make both sums again, in place, around the faint outputs; where the kernel cancels is returned."""
         k, direct = self.kernel, self.sums.directly()
         cancelled = np.zeros(faint.shape, bool)
-        around = 1.0 if self.outside else 0.0
+        around = 1.0 if self.samples.outside else 0.0
         present = self.samples.present
         for here, there in self._blocks(faint):
             todo = faint[here]

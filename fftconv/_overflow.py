@@ -14,6 +14,7 @@ digit by digit.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import ceil, log2, prod
 from typing import Any
 
@@ -26,7 +27,6 @@ from fftconv._recipe import DType
 from fftconv.core.accuracy import CONSTANT, UNIT_ROUNDOFF
 from fftconv.core.boundary import Boundary
 from fftconv.core.exactness import peak
-from fftconv.core.plan import Request
 from fftconv.core.problem import Ints
 
 Pair = tuple[Array, Array]
@@ -45,12 +45,11 @@ def checked(call: Call, in1: Any, in2: Any, out: Any = None) -> Any:
         return call(a, b, out)
     if out is not None:
         check_out(out, shape, dtype)
-    axes = call.axes(len(shape))
     extension = call.options.extension
     if extension is None:
-        bound = _bound((a, b), axes, len(shape))
+        bound = _bound(call, (a, b))
     else:
-        bound = _kernel_bound(max(peak(a), abs(extension.fill)), b, _along(b, axes, len(shape)))
+        bound = _kernel_bound(max(peak(a), abs(extension.fill)), b, call.along(b, len(shape)))
     if bound <= np.iinfo(dtype).max:
         return call(a, b, out)
     found = call(a, b)
@@ -71,15 +70,10 @@ def _product(call: Call, a: Array, b: Array, out: Any) -> Any:
     return call(a, b, out)
 
 
-def _along(a: Array, axes: Ints, ndim: int) -> Ints:
-    """The convolved axes that `a` has, of `ndim`."""
-    return tuple(axis - ndim + a.ndim for axis in axes if axis >= ndim - a.ndim)
-
-
-def _bound(operands: Pair, axes: Ints, ndim: int) -> float:
+def _bound(call: Call, operands: Pair) -> float:
     """No sum is larger than the largest sample times the sum of all magnitudes of the shorter operand's entries."""
     x, w = sorted(operands, key=lambda v: v.size, reverse=True)
-    return _kernel_bound(peak(x), w, _along(w, axes, ndim))
+    return _kernel_bound(peak(x), w, call.along(w, max(x.ndim, w.ndim)))
 
 
 def _kernel_bound(largest: float, w: Array, axes: Ints) -> float:
@@ -100,11 +94,10 @@ def _spelled_out(call: Call, a: Array, b: Array) -> tuple[Call, Pair]:
 
 
 def _check(call: Call, operands: Pair, found: Array) -> None:
-    ndim, dtype = found.ndim, found.dtype
-    axes = call.axes(ndim)
-    free = call.options._replace(request=Request(workers=call.options.request.workers))
+    dtype = found.dtype
+    free = call.options._replace(request=replace(call.options.request, method=None, tolerance=None))
     near = call._replace(options=free._replace(dtype=np.dtype(np.float64)))(*operands)
-    error = _float_error(operands, axes, ndim)
+    error = _float_error(call, operands)
     cycle = 2.0 ** (8 * dtype.itemsize)
     if error < cycle / 4:
         over = np.abs(near - found) > cycle / 2
@@ -112,7 +105,7 @@ def _check(call: Call, operands: Pair, found: Array) -> None:
         over = np.abs(near) > cycle + error
         if not over.any():
             exact = call._replace(options=free._replace(dtype=np.dtype(np.int64)))
-            over = _differs(exact, operands, found, prod(_terms(operands, axes, ndim)))
+            over = _differs(exact, operands, found, prod(map(min, _lengths(call, operands))))
     if over.any():
         at = np.unravel_index(int(np.where(over, np.abs(near), -1).argmax()), found.shape)
         raise _error(dtype, tuple(map(int, at)), float(near[at]))
@@ -127,22 +120,23 @@ def _holding(dtype: DType, fill: int) -> DType:
     raise ValueError(f"fill_value must be at least 0 beside {dtype} under overflow='raise', got {fill}")
 
 
-def _terms(operands: Pair, axes: Ints, ndim: int) -> Iterator[int]:
-    """Per convolved axis, how many products one sum has at most."""
-    shapes = [(1,) * (ndim - v.ndim) + v.shape for v in operands]
-    return (min(shapes[0][i], shapes[1][i]) for i in axes)
+def _lengths(call: Call, operands: Pair) -> list[tuple[int, int]]:
+    """Of both operands, per convolved axis."""
+    ndim = max(v.ndim for v in operands)
+    one, other = ((1,) * (ndim - v.ndim) + v.shape for v in operands)
+    return [(one[i], other[i]) for i in call.axes(ndim)]
 
 
-def _float_error(operands: Pair, axes: Ints, ndim: int) -> float:
+def _float_error(call: Call, operands: Pair) -> float:
     """Bound of the error of any sum in float64, by whichever method, with that of the operands' conversion.
 
     A transform errs by less than ``CONSTANT u log2(N) ||x|| ||w||`` (see `fftconv.core.accuracy`), a sum of K products
     by ``K u sum |x w|``, which is at most ``K u ||x|| ||w||``.
     """
-    shapes = [(1,) * (ndim - v.ndim) + v.shape for v in operands]
-    points = prod(2 * (shapes[0][i] + shapes[1][i]) for i in axes)
-    norms = (float(np.sqrt((v.astype(np.float64) ** 2).sum(_along(v, axes, ndim))).max()) for v in operands)
-    factor = CONSTANT * log2(points) + prod(_terms(operands, axes, ndim)) + 4
+    lengths, ndim = _lengths(call, operands), max(v.ndim for v in operands)
+    points, terms = prod(2 * sum(pair) for pair in lengths), prod(map(min, lengths))
+    norms = (float(np.sqrt((v.astype(np.float64) ** 2).sum(call.along(v, ndim))).max()) for v in operands)
+    factor = CONSTANT * log2(points) + terms + 4
     return factor * UNIT_ROUNDOFF * prod(norms) * _SLACK
 
 

@@ -129,11 +129,15 @@ class Recipe:
             return out
         else:
             self._check()
+        self.fill(in1, in2, out)
+        return out
+
+    def fill(self, in1: Array, in2: Array, out: Array) -> ConvPlan | None:
+        """The result, in an `out` that shares no memory with the operands; returns the plan, where there was one."""
         if self.layout is None or self.run is None:
             out[...] = 0
-        else:
-            self._compute(self.layout, self.run, (in1, in2), out)
-        return out
+            return None
+        return self._compute(self.layout, self.run, (in1, in2), out)
 
     @lazy
     def plain(self) -> tuple[Layout, Runner] | None:
@@ -154,18 +158,19 @@ class Recipe:
         if self.run is not None and self.run.request.max_memory:
             self.run.check()
 
-    def _compute(self, layout: Layout, run: Runner, operands: tuple[Array, Array], out: Array) -> None:
+    def _compute(self, layout: Layout, run: Runner, operands: tuple[Array, Array], out: Array) -> ConvPlan:
         in1, in2 = operands if self.native else map(native, operands)
         corrections = None if self.restriction is None else self.restriction.corrections(in2)
         x, w = layout.operands(in1, in2)
         y = layout.out.of(out)
-        run(x, w, y)
+        plan = run(x, w, y)
         if layout.conj_out:
             np.conjugate(y, out=y)
         if layout.merges and not np.may_share_memory(y, out):
             layout.out.put(y, out)
         if corrections is not None:
             correct(out, corrections)
+        return plan
 
     def plan(self, arrays: tuple[Array, Array] | None = None) -> ConvPlan:
         """How the machine computes this call; for integers that may depend on the values."""

@@ -332,6 +332,69 @@ class TestNothingMissing:
         np.testing.assert_array_equal(got, [1, 2, nan, 4, 5, 0, 0])
 
 
+class TestFoundOnTheWay:
+    """In large arrays what is not finite is not looked for before a transform has met it."""
+
+    n = 2**17
+    w = np.hanning(303)[1:-1]
+
+    @pytest.fixture
+    def x(self):
+        return np.random.default_rng(2).random(self.n) + 1
+
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize("value", [nan, inf, -inf])
+    def test_wherever_it_is(self, x, method, value):
+        if method not in answering((self.n,), (301,), mode="same"):
+            return
+        for at in (0, 1, 150, 70_000, self.n - 1):
+            spoilt = x.copy()
+            spoilt[at] = value
+            got = convolve(spoilt, self.w, "same", method, nan_policy="omit")
+            assert np.isfinite(got).all()
+            whole = convolve(x, self.w, "same", method)
+            near = np.abs(np.arange(self.n) - at) <= 150
+            assert np.abs(got - whole)[near].max() < 2
+            np.testing.assert_allclose(got[~near], whole[~near], rtol=1e-12)
+            with pytest.raises(
+                ValueError, match=rf"in1 must be finite .* at index \({at},\), the first of 1 "
+            ):
+                convolve(spoilt, self.w, "same", method, nan_policy="raise")
+
+    @pytest.mark.parametrize("policy", ["omit", "omit_keep", "raise"])
+    @pytest.mark.parametrize("method", ["direct", "fft", "overlap_save"])
+    def test_nothing_there(self, x, policy, method):
+        want, out = convolve(x, self.w, "same", method), np.zeros(self.n)
+        np.testing.assert_array_equal(convolve(x, self.w, "same", method, nan_policy=policy), want)
+        assert convolve(x, self.w, "same", method, nan_policy=policy, out=out) is out
+        np.testing.assert_array_equal(out, want)
+
+    def test_overflow_within_a_transform_is_repaired(self, x):
+        x *= np.finfo("f8").max / 1e4
+        want = convolve(x, self.w, "same", "fft")
+        assert np.isfinite(want).all()
+        np.testing.assert_array_equal(convolve(x, self.w, "same", "fft", nan_policy="omit"), want)
+
+    def test_out_is_left_alone_by_errors(self, x):
+        x[5000] = nan
+        slope = np.r_[self.w, -self.w]
+        bank = np.stack([self.w, self.w - self.w.mean()])
+        for keywords, kernel in (({"nan_policy": "raise"}, self.w), ({"nan_policy": "omit"}, slope)):
+            out = np.full(self.n, 7.0)
+            with pytest.raises(ValueError):
+                convolve(x, kernel, "same", out=out, **keywords)
+            assert (out == 7).all()
+        out = np.full((2, self.n), 7.0)
+        with pytest.raises(ValueError, match="of 2 kernels 1 do"):
+            convolve(x, bank, "same", axes=-1, out=out, nan_policy="omit")
+        assert (out == 7).all()
+
+    def test_the_next_call_propagates(self, x):
+        x[5000] = nan
+        convolve(x, self.w, "same", "fft", nan_policy="omit")
+        assert np.isnan(convolve(x, self.w, "same", "fft")).sum() == 301
+
+
 class TestCounts:
     """No data is a matter of counting."""
 

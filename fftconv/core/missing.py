@@ -21,7 +21,9 @@ an infinite part may turn into NaN exactly as in such a sum.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from math import gcd, prod
@@ -41,10 +43,41 @@ Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) -> Execute:
+class SpoiltError(Exception):
+    """Under `alarm`, instead of a repair: something that was summed may not be finite."""
+
+
+_alarm = threading.local()
+
+
+@contextmanager
+def alarm() -> Iterator[None]:
+    """Raise `SpoiltError` where a result would have to be repaired; what it was to fill is lost then.
+
+    Only in this thread, so that only what a plan does as a whole is sure to be heard of (see `betrays`).
+    """
+    _alarm.on = True
+    try:
+        yield
+    finally:
+        _alarm.on = False
+
+
+def betrays(plan: ConvPlan) -> bool:
+    """Whether no sample that is not finite could escape the look at the result."""
+    chosen = plan.chosen
+    if plan.problem.dtype.kind not in "fc" or chosen.by_phases:
+        return False
+    return chosen.tiling is not None or plan.method == "band"
+
+
+def watched(
+    plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None, zeros: bool = True
+) -> Execute:
     """`execute`, with a look at its result afterwards where values that are not finite could have spread.
 
-    `kernel` is the w of all calls, where it stays the same. Phases are problems of their own, each watched.
+    `kernel` is the w of all calls, where it stays the same; without `zeros`, outputs that see nothing else stay as
+    rounding leaves them. Phases are problems of their own, each watched.
     """
     p = plan.problem
     if p.dtype.kind not in "fc" or plan.chosen.by_phases or _keeps_in_place(plan):
@@ -54,7 +87,7 @@ def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) 
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = _suspicious(p.dtype.char)
     signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
-    restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None else None
+    restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None and (zeros or signs) else None
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)
@@ -64,6 +97,8 @@ def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) 
         # one sum shows whether there is anything to look for
         total = (seen if seen.size == 1 else np.add.reduce(seen, axis=None)).item()
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
+            if getattr(_alarm, "on", False):
+                raise SpoiltError
             quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(seen) <= limit)))
         if restore is not None:
             restore(x, w, out)

@@ -58,6 +58,8 @@ class Request:
     terms : int or None
         Products of 1-d kernels that the kernel is the sum of, 0 where it is not a sum of few, None where nobody
         looked.
+    zeros : bool
+        Whether outputs that see nothing but zeros are made exactly 0. Callers that know theirs do without.
     """
 
     method: str | None = None
@@ -70,6 +72,7 @@ class Request:
     tolerance: Tolerance | None = None
     inaccurate: tuple[str, ...] = ()
     terms: int | None = None
+    zeros: bool = True
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,8 @@ class Runner:
         if problem.dtype == np.float16:
             self._single = Runner(problem.with_(dtype=np.dtype(np.float32)), request, kernel)
 
-    def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> ConvPlan:
+        """Fill `out`, and return the plan that was followed."""
         settled = self._settled
         if (
             settled is not None
@@ -131,10 +132,9 @@ class Runner:
             and settled.profile is in_force()
         ):
             settled.execute(settled.plan, x, w, out)
-            return
+            return settled.plan
         if self._single is not None:
-            self._round(self._single, (x, w), out)
-            return
+            return self._round(self._single, (x, w), out)
         config, workers, profile = get_config(), worker_limit(self.request.workers), in_force()
         settled = self._settled
         if (
@@ -152,6 +152,7 @@ class Runner:
                 settled, plan_for(settled.plan.problem, x, w, self.request)
             )
         settled.execute(settled.plan, x, w, out)
+        return settled.plan
 
     def check(self) -> None:
         """Raise what planning would, before anything is allocated."""
@@ -161,12 +162,13 @@ class Runner:
         self._settled = self._settle(get_config(), worker_limit(self.request.workers), in_force())
 
     @staticmethod
-    def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
+    def _round(single: Runner, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> ConvPlan:
         """Half precision is single precision, rounded."""
         wide = np.empty(out.shape, np.float32)
         with np.errstate(over="ignore"):
-            single(*operands, wide)
+            plan = single(*operands, wide)
             np.copyto(out, wide, casting="same_kind")
+        return plan
 
     def _settle(self, config: Config, workers: int, profile: Profile) -> _Settled:
         trimmed = trim(self.problem)
@@ -194,7 +196,7 @@ class Runner:
     def _execution(self, plan: ConvPlan, trimmed: Trimmed | None) -> Executor:
         kernel = self.kernel
         if kernel is None:
-            return watched(plan, executor(plan))
+            return watched(plan, executor(plan), zeros=self.request.zeros)
         if trimmed is not None:
             kernel = kernel.part(trimmed.taps)
         with kernel.options():

@@ -5,8 +5,8 @@ Idle scratch waits beside the idle plans of an engine, under the same bound of b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from math import prod
 
 import numpy as np
@@ -29,6 +29,17 @@ class Spare:
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of undefined content whose memory starts a cache line."""
     return Spare(prod(shape) * dtype.itemsize).memory.view(dtype).reshape(shape)
+
+
+Take = Callable[[tuple[int, ...], np.dtype], np.ndarray]
+"""From a shape and a dtype to an array of undefined content."""
+
+
+@contextmanager
+def desk(engine: Engine) -> Iterator[Take]:
+    """As many such arrays as are asked for, for the length of a ``with`` block."""
+    with ExitStack() as held:
+        yield lambda shape, dtype: held.enter_context(spare(engine, shape, dtype))
 
 
 @contextmanager

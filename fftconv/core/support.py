@@ -122,7 +122,7 @@ def _restore(
     x, w = operands
     positive, empty = facts
     noise = _noise(p, x, w) if empty else 0.0
-    if positive and out.min() > noise:
+    if (positive or (p.dtype.kind == "f" and out.item(0) > noise)) and out.min() > noise:
         return
     if empty:
         _clear(p, operands, out, noise)
