@@ -14,16 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from fftconv._broadcast import Array, Axis
+from fftconv.core.problem import Ints
 
 # The part of a kernel that is not to be told from zero in sums that hold all of it. A float32 kernel made to sum to
 # zero does so to about this part.
 FAINT = 2.0**-20
+
+# Factors are kept for kernels up to this size: for short arrays finding them takes longer than the sums.
+REMEMBERED_BYTES = 2**14
 
 Correction = tuple[tuple[slice, ...], Array]
 """A part of the result, and the factors that belong to it."""
@@ -55,6 +60,11 @@ class Restriction:
         ValueError
             Where a kernel's taps sum to zero: no scale is left to restore.
         """
+        if w.nbytes > REMEMBERED_BYTES:
+            return self._worked_out(w)
+        return _remembered(self, w.tobytes(), w.dtype.char, w.shape)
+
+    def _worked_out(self, w: Array) -> list[Correction]:
         convolved = tuple(i for i, a in enumerate(self.axes) if a.window is not None)
         weights = self._aligned(w, convolved)
         total = weights.sum(convolved, keepdims=True)
@@ -72,6 +82,11 @@ class Restriction:
         w = w.reshape((1,) * (len(self.axes) - w.ndim) + w.shape)
         w = w.astype(np.result_type(w.dtype, np.float64), copy=False)
         return np.flip(w.conj(), convolved) if self.correlate else w
+
+
+@lru_cache(maxsize=64)
+def _remembered(restriction: Restriction, values: bytes, char: str, shape: Ints) -> list[Correction]:
+    return restriction._worked_out(np.frombuffer(values, char).reshape(shape))
 
 
 def _check_total(total: Array, magnitude: Array) -> None:

@@ -153,3 +153,25 @@ def test_strays_stay_where_they_are():
     assert np.flatnonzero(np.isnan(got)).tolist() == [0, 1, 2]
     assert np.flatnonzero(np.isinf(got)).tolist() == [28, 29, 30, 31, 32]
     np.testing.assert_allclose(np.delete(got, [0, 1, 2, 28, 29, 30, 31, 32]), 5, rtol=1e-13)
+
+
+def test_factors_are_those_of_the_values():
+    """Factors of a small kernel are kept, by its values: not by its identity, nor by its size alone."""
+    x, w = random_array((40,), np.dtype("f8"), 0), np.abs(random_array((7,), np.dtype("f8"), 1)) + 0.1
+    for change in (1.0, 1.0, 3.0, 1.0):
+        w[2] *= change
+        np.testing.assert_allclose(
+            signal.convolve(x, w, "same", boundary="renormalize"),
+            by_hand(x, w, "same", ("renormalize",)).astype("f8"),
+            atol=1e-13,
+        )
+    backwards = w[::-1]
+    np.testing.assert_allclose(
+        signal.convolve(x, backwards, "same", boundary="renormalize"),
+        by_hand(x, backwards, "same", ("renormalize",)).astype("f8"),
+        atol=1e-13,
+    )
+    w[:] = [1, -1, 1, -1, 1, -1, 0]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="taps whose sum is not zero"):
+            signal.convolve(x, w, "same", boundary="renormalize")
