@@ -75,6 +75,27 @@ def test_constants_stay_constant(dtype, value, kernel):
         assert abs(got.flat[0] - x.flat[0] * total) <= np.spacing(np.abs(x.flat[0]))
 
 
+@pytest.mark.parametrize("dtype", ("f4", "f8"))
+@pytest.mark.parametrize("kernel", ((301,), (3, 3), (15, 21), (5, 5, 5)))
+def test_constants_by_sums(dtype, kernel):
+    """As many roundings as taps, and no more; compiled loops round alike everywhere."""
+    for w in (np.ones(kernel), np.random.default_rng(0).random(kernel)):
+        w = (w / w.sum()).astype(dtype)
+        x = np.full([k * 3 for k in kernel], 0.1, dtype)
+        total = w.astype(np.longdouble).sum()
+        answered = 0
+        for method in ("direct", "band", "jit", "separable"):
+            try:
+                got = convolve(x, w, "valid", method=method)
+            except ValueError:
+                continue  # not of this size, or not a product
+            answered += 1
+            ulp = np.abs(got - x.flat[0] * total).max() / np.spacing(x.flat[0])
+            assert ulp <= w.size / 2 + 1
+            assert method != "jit" or (got == got.flat[0]).all()
+        assert answered > 0
+
+
 @pytest.mark.parametrize("method", SPECTRAL)
 def test_what_is_no_part_of_it(method):
     """Outliers, a dead region, a NaN and an infinity among samples that look like a pedestal."""
