@@ -16,6 +16,7 @@ Whether there is anything to do is found out from a few samples; most calls end 
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from fftconv.core.boundary import hull
 from fftconv.core.jobs import EVERY, Job, Reads
 from fftconv.core.lazy import lazy
 from fftconv.core.methods.blocks import correlation_kernel
+from fftconv.core.methods.tiles import Source
 from fftconv.core.problem import ConvProblem
 from fftconv.core.tiling import TileLayout
 
@@ -77,7 +79,7 @@ class Care:
         self.layout = layout
         self.x = x
         self.kernel = kernel
-        self.known: dict[str, np.ndarray] = {}
+        self.known: dict[tuple[Any, ...], np.ndarray] = {}
         self.pedestal = on_pedestal(p, x)
         self.positive = (
             p.dtype.char in SPREAD
@@ -101,14 +103,24 @@ class Care:
     def idle(self) -> bool:
         return not (self.pedestal or self.positive)
 
-    def take(self, job: Job, channels: int, signal: np.ndarray) -> list[Level]:
-        """Take the means from the blocks of a job, samples of the first `channels` channels."""
+    def gather(self, source: Source, job: Job, channels: range, signal: np.ndarray) -> list[Level]:
+        """Gather a job's samples without the means of their blocks, which are returned."""
         if not self.pedestal:
+            source.gather(job, channels, signal)
             return []
-        ndim = self.layout.problem.ndim
-        axes = tuple(a - ndim for a in self.layout.axes)
+        axes = tuple(a - self.layout.problem.ndim for a in self.layout.axes)
+        if self.x.dtype == self.layout.problem.dtype and all(map(_is_plain, job.reads)):
+            means: list[list[np.ndarray]] = [[] for _ in job.reads]
+
+            def less(tile: int, samples: np.ndarray) -> np.ndarray:
+                means[tile].append(_mean(samples, axes))
+                return means[tile][-1]
+
+            source.gather(job, channels, signal, less)
+            return _levels(job.reads, means)
+        source.gather(job, channels, signal)
         levels = []
-        for i, part in enumerate(self._parts(job, signal[:, :channels])):
+        for i, part in enumerate(self._parts(job, signal[:, : len(channels)])):
             for place in job.reads[i].shown:
                 samples = part[place]
                 if samples.size:
@@ -127,14 +139,12 @@ class Care:
             taps = self._taps(inner, outputs)
             if target.ndim > taps.ndim + 1:
                 taps = taps[:, None]
-            given = level.mean * taps
-            # inside the array it is one number, which may as well be rounded first
-            alike = given.shape[-1] == 1
-            np.add(target, given.astype(target.dtype) if alike else given, out=target, casting="same_kind")
+            # rounded first: a sum of two types is made in pieces, at several times the cost
+            target += (level.mean * taps).astype(target.dtype)
 
     def _taps(self, inner: list[slice], outputs: range) -> np.ndarray:
         """The sum of the taps of every output that meet samples, where these are those of `inner`: (O, \\*spatial)."""
-        key = str((inner, outputs))
+        key = (outputs, *((span.start, span.stop) for span in inner))
         if key not in self.known:
             self.known[key] = self._summed(inner, outputs)
         return self.known[key]
@@ -167,13 +177,28 @@ class Care:
         """The tiles of a job in the scratch; two that see the array alike as one, at half the passes."""
         if not self.layout.tiling.packed:
             return (a,)
-        if len(job.reads) == 2 and _alike(*job.reads):
+        if _are_alike(job.reads):
             return (a,)
         return (a.real, a.imag)[: len(job.reads)]
 
 
-def _alike(first: Reads, second: Reads) -> bool:
-    return first.shown == second.shown
+def _are_alike(reads: tuple[Reads, ...]) -> bool:
+    return len(reads) == 2 and reads[0].shown == reads[1].shown
+
+
+def _is_plain(reads: Reads) -> bool:
+    """Whether every box of samples is one copy."""
+    return not reads.fills and tuple(move.scratch for move in reads.moves) == reads.shown
+
+
+def _levels(reads: tuple[Reads, ...], means: list[list[np.ndarray]]) -> list[Level]:
+    """What was taken from the boxes of each tile; of two that see the array alike, as complex numbers."""
+    if _are_alike(reads):
+        means = [[real + 1j * imag for real, imag in zip(*means, strict=True)]]
+    found = zip(reads, means, strict=False)
+    return [
+        Level(i, *taken) for i, (box, mean) in enumerate(found) for taken in zip(box.shown, mean, strict=True)
+    ]
 
 
 def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
@@ -189,7 +214,8 @@ def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
 
 def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """The mean along `axes`; of equal samples, exactly their value."""
-    mean: np.ndarray = samples.mean(axes, keepdims=True)
+    mean: np.ndarray = np.add.reduce(samples, axes, keepdims=True)
+    mean /= prod(samples.shape[axis] for axis in axes)
     at: list[Any] = [EVERY] * samples.ndim
     for axis in axes:
         at[axis] = slice(0, 1)

@@ -120,8 +120,11 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
     def drain(jobs: Iterator[tuple[Range, Range, Job]]) -> None:
         with engine.borrow(spec) as plan:
             for (a, b), (first, last), job in jobs:
-                source.gather(job, range(a, b), plan.signal)
-                levels = [] if care is None else care.take(job, b - a, plan.signal)
+                levels: list[Level] = []
+                if care is None:
+                    source.gather(job, range(a, b), plan.signal)
+                else:
+                    levels = care.gather(source, job, range(a, b), plan.signal)
                 plan.forward()
                 held = plan.spectrum_whole[:, : b - a]
                 if outputs == 1:

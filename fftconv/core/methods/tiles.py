@@ -14,6 +14,8 @@ from numpy.lib.stride_tricks import as_strided
 from fftconv.core.jobs import Job
 from fftconv.core.tiling import TileLayout
 
+Less = Callable[[int, np.ndarray], np.ndarray]
+
 
 def windows(a: np.ndarray, axis: int, count: int, step: int) -> np.ndarray:
     """Every window of `count` entries, `step` apart, along a spatial `axis`: (N, C, windows, \\*spatial).
@@ -38,8 +40,11 @@ class Source:
         step, blocks = layout.phased[a].sample_step, layout.tiling.blocks
         self.arrays = x, windows(x, a, layout.tiling.nfft[a], step) if blocks > 1 else x
 
-    def gather(self, job: Job, channels: range, signal: np.ndarray) -> None:
-        """Fill `signal` with the samples of a job, and with what lies outside the array."""
+    def gather(self, job: Job, channels: range, signal: np.ndarray, less: Less | None = None) -> None:
+        """Fill `signal` with the samples of a job, and with what lies outside the array.
+
+        `less` says what to take from some samples of the job's first or second tile on the way.
+        """
         arrays = self.arrays
         if len(channels) < arrays[0].shape[1]:
             part = slice(channels.start, channels.stop)
@@ -48,13 +53,17 @@ class Source:
             signal[:, len(channels) :] = 0
             signal = signal[:, : len(channels)]
         targets = (signal.real, signal.imag) if self.packed else (signal,)
-        for target, (zeros, fills, moves, _) in zip(targets, job.reads, strict=False):
+        for i, (target, (zeros, fills, moves, _)) in enumerate(zip(targets, job.reads, strict=False)):
             for place in zeros:
                 target[place] = 0
             for place in fills:
                 target[place] = self.fill
             for windowed, read, place in moves:
-                target[place] = arrays[windowed][read]
+                samples = arrays[windowed][read]
+                if less is None:
+                    target[place] = samples
+                else:
+                    np.subtract(samples, less(i, samples), out=target[place])
         if len(job.tiles) < len(targets):
             signal.imag = 0
 
