@@ -264,7 +264,8 @@ def _averaged(call: Call, view: _View, b: Array, shape: Ints) -> tuple[Array, An
     x = a.astype(np.result_type(a.dtype, np.float64))
     np.copyto(x, 0, where=samples.missing)
     if samples.weights is not None:
-        x *= samples.weights
+        with np.errstate(all="ignore"):
+            x *= samples.weights
     window, data = call.door.windows[mode], None
     if around is not None and around.is_empty:
         outside = False
@@ -349,7 +350,9 @@ def _returned(found: Array, lost: Any, masked: Any, out: Any) -> Any:
     if masked is None:
         return found
     result = np.ma.array(found, mask=lost)
-    result.fill_value = _fill_value(masked, result.dtype)
+    with np.errstate(over="ignore"):
+        # the usual ones of NumPy are beyond the range of float16
+        result.fill_value = _fill_value(masked, result.dtype)
     return result
 
 

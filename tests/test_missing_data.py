@@ -558,3 +558,16 @@ def test_workers_and_engines_have_no_say():
     for workers in (2, 3):
         got = convolve(x, w, "same", "overlap_save", mask=missing, workers=workers)
         assert got.tobytes() == want.tobytes()
+
+
+def test_fill_values_beyond_the_range_of_half_precision_are_no_warning():
+    """The suite turns warnings into errors."""
+    for data in (np.ma.array(np.arange(4, dtype="i1"), mask=[0, 1, 0, 0]), np.ma.array(np.ones(4, "f2"))):
+        got = convolve(data, np.ones(2, "f2"), "same")
+        assert isinstance(got, np.ma.MaskedArray) and got.dtype == np.float16
+
+
+def test_infinite_complex_samples_with_weights_are_no_warning():
+    x = np.array([1, complex(np.inf, 1), 2, 3])
+    got = convolve(x, [1.0, 1.0], "valid", weights=[1.0, 2.0, 1.0, 1.0])
+    assert np.isfinite(got).tolist() == [False, False, True]
