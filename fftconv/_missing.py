@@ -88,7 +88,7 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
             f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
             f"mode={call.mode!r}"
         )
-    view = _View.of(in1, a, care)
+    view = _View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
     if view.policy != "propagate":
         view = _with_gaps(view, b, call.door.names)
     call = call._replace(options=call.options._replace(dtype=dtype))
@@ -113,6 +113,13 @@ def _settled(call: Call, care: Care) -> tuple[Call, Care]:
     )
     around = Extension(along, weightless, 0.0)
     return call._replace(options=call.options._replace(extension=around)), care._replace(outside=True)
+
+
+def _stays_inside(call: Call, shapes: tuple[Ints, Ints]) -> bool:
+    """Whether no window reads outside in1, so that it does not matter what lies there."""
+    ndim = max(map(len, shapes))
+    n, k = ((1,) * (ndim - len(shape)) + shape for shape in shapes)
+    return bool(call.mode == "valid" and all(n[axis] >= k[axis] for axis in call.axes(ndim)))
 
 
 def _scalars(call: Call, operands: tuple[Any, Array], care: Care, out: Any) -> Any:
