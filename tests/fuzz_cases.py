@@ -326,12 +326,14 @@ def _broadcastable(d: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _float_door(d: Draw) -> Drawn:
     a, b, keywords = _operands(d, (FLOATS, INTEGERS, COMPLEX, BOOLEANS))
     keywords |= d.asked()
-    if d.chance(0.05):
-        axis = d.number(0, len(a.shape) - 1)
-        a = Array((*a.shape[:axis], 0, *a.shape[axis + 1 :]), a.dtype)
-        keywords["mode"] = "full"
     if d.chance(0.2):
         keywords["out"] = d.one(("new", "strided", "in1"))
+    if d.chance(0.05):
+        # a convolved axis without samples
+        axis = np.atleast_1d(keywords.get("axes", 0))[0] % len(a.shape)
+        a = Array((*a.shape[:axis], 0, *a.shape[axis + 1 :]), a.dtype)
+        keywords["mode"] = "full"
+        keywords.pop("out", None)
     return f"signal.{d.one(('fftconvolve', 'oaconvolve'))}", {"in1": a, "in2": b}, keywords
 
 
@@ -585,12 +587,14 @@ def _convolver(d: Draw) -> Drawn:
             keywords["axes"] = tuple(
                 a % len(x.shape) - len(x.shape) for a in np.atleast_1d(keywords["axes"]).tolist()
             )
+        if kernel.dtype in FLOATS[:3] and x.dtype in FLOATS[:3] and d.chance(0.3):
+            keywords["call"] = "reduce"
     if d.chance(0.2):
         keywords["shape"] = x.shape
-    if keywords["call"] != "kernel_grad" and d.chance(0.2):
+    if keywords["call"] in ("__call__", "adjoint") and d.chance(0.2):
         keywords["out"] = d.one(("new", "strided", "x" if keywords["call"] == "__call__" else "y"))
     arrays = {"kernel": kernel, "x": x}
-    if keywords["call"] != "__call__":
+    if keywords["call"] in ("adjoint", "kernel_grad"):
         y = d.array((), x.dtype)
         arrays["y"] = Array((), x.dtype, y.values, y.seed, y.memory.replace("repeated", "plain"), y.bad)
     return "Convolver", arrays, keywords

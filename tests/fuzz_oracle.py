@@ -71,7 +71,8 @@ class Sum(NamedTuple):
 
 
 def finite(a: np.ndarray) -> np.ndarray:
-    return np.abs(np.where(np.isfinite(a), a, 0)).astype(float)
+    """Magnitudes, 0 for what is not finite."""
+    return np.abs(np.where(np.isfinite(a), a, 0).astype(complex if a.dtype.kind == "c" else float))
 
 
 def norm(a: np.ndarray) -> float:
@@ -217,10 +218,12 @@ def _signal(name: str, in1: np.ndarray, in2: np.ndarray, keywords: dict[str, Any
     operands = aligned(name, in1, in2, mode, keywords.get("axes"))
     words = keywords.get("boundary", "constant")
     words = [words] * len(operands.axes) if isinstance(words, str) else words
+    inside = mode == "valid" and all(operands.in1.shape[i] >= operands.in2.shape[i] for i in operands.axes)
     words = ["constant" if mode == "valid" else PADDED[w] for w in words]
-    fill = 0 if mode == "valid" else keywords.get("fill_value", keywords.get("fillvalue", 0))
+    fill = 0 if inside else keywords.get("fill_value", keywords.get("fillvalue", 0))
     if fill != fill and keywords.get("nan_policy", "").startswith("omit"):
         fill, words = 0, ["renormalize" if w == "constant" else w for w in words]
+    fill = 0 if mode == "valid" else fill
     policy = keywords.get("nan_policy", "propagate")
     missing = np.zeros(in1.shape, bool)
     for flags in (keywords.get("mask"), keywords.get("masked")):
@@ -333,7 +336,8 @@ def _means(
     pads = [operands.pads(i) for i in operands.axes]
     missing, weights = (v.reshape(operands.in1.shape) for v in samples)
     missing = missing | (weights == 0)
-    inner = np.result_type(dtype, np.float64)
+    ordinary = not missing.any() and (weights == 1).all()
+    inner = dtype if ordinary else np.result_type(dtype, np.float64)
     for place, first, second in operands.entries():
         x, taps, gone = operands.in1[first], operands.in2[second], missing[first]
         weight = np.where(gone, 0, weights[first]).astype(np.longdouble)
@@ -346,15 +350,19 @@ def _means(
             a, k = a[None, None], k[None, None]
             return tap_sum(problem(a, k, np.dtype(kind), [(0, 0)] * len(pads), flip=True), a, k)
 
-        num, left, scale = over(values, taps), over(weight, taps), taps.astype(wide).sum()
+        num, left, scale = (
+            over(values, taps),
+            over(weight, taps, np.float64 if dtype.kind == "f" else np.complex128),
+            taps.astype(wide).sum(),
+        )
         seen, unseen = (over(v, used, np.int64).value[0, 0] for v in (there, gone))
         divisor, size = left.value[0, 0], left.magnitude[0, 0]
         empty = ((seen == 0) & (unseen > 0)) | (divisor == 0)
         value = np.where(empty, np.nan, scale * num.value[0, 0] / np.where(empty, 1, divisor))
         error = np.abs(scale) * rounding(num, inner, "auto")[0, 0]
-        error = (error + finite(value) * (rounding(left, inner, "auto")[0, 0] + 1e-15 * size)) / np.abs(
-            divisor
-        )
+        error = (
+            error + finite(value) * (rounding(left, np.dtype(float), "auto")[0, 0] + 1e-15 * size)
+        ) / np.abs(divisor)
         answer.value[place], answer.lost[place] = value, empty
         answer.slack[place] = error + 4 * float(np.finfo(dtype).eps) * finite(value)
         answer.unsure[place] = ~empty & (np.abs(divisor) < 1e-9 * size)
@@ -666,8 +674,14 @@ def _convolver(arrays: dict[str, np.ndarray], keywords: dict[str, Any]) -> Answe
     x, y = arrays["x"], arrays.get("y")
     kernel, axes = _kept(x.shape, arrays["kernel"], keywords)
     mode = keywords.get("mode", "same")
-    if keywords["call"] == "__call__":
-        return _signal("convolve", x, kernel, keywords | {"mode": mode, "axes": axes})
+    if keywords["call"] in ("__call__", "reduce"):
+        answer = _signal("convolve", x, kernel, keywords | {"mode": mode, "axes": axes})
+        if keywords["call"] == "reduce":
+            # over the kernels of the bank, with the roundings of that sum
+            more = kernel.shape[0] * float(np.finfo(answer.dtype).eps) * finite(answer.value)
+            value, slack = answer.value.sum(0), (answer.slack + more).sum(0)
+            answer = Answer(answer.dtype, value, slack)
+        return answer
     operands = aligned("convolve", x, kernel, mode, axes)
     if keywords["call"] == "adjoint":
         dtype = np.result_type(y, kernel)
