@@ -8,7 +8,8 @@ from dataclasses import replace
 import fuzz
 import numpy as np
 import pytest
-from fuzz_cases import Array, Case, draw
+from fuzz_cases import Array, Case
+from fuzz_doors import draw
 from fuzz_oracle import expected, resolved
 
 SEEDS = range(8)
