@@ -101,7 +101,13 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
             f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
             f"mode={call.mode!r}"
         )
-    view = _View.of(in1, a, care)
+<<<<<<< HEAD
+    view = _View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
+=======
+    view = _View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
+    if view.policy != "propagate":
+        view = _with_gaps(view, b, call.door.names)
+>>>>>>> m/fuzz
     call = call._replace(options=call.options._replace(dtype=dtype))
     if view.policy != "propagate":
         _check_kernel(call.door.names[1], b, view.policy)
@@ -133,6 +139,13 @@ def _settled(call: Call, care: Care) -> tuple[Call, Care]:
     )
     around = Extension(along, weightless, 0.0)
     return call._replace(options=call.options._replace(extension=around)), care._replace(outside=True)
+
+
+def _stays_inside(call: Call, shapes: tuple[Ints, Ints]) -> bool:
+    """Whether no window reads outside in1, so that it does not matter what lies there."""
+    ndim = max(map(len, shapes))
+    n, k = ((1,) * (ndim - len(shape)) + shape for shape in shapes)
+    return bool(call.mode == "valid" and all(n[axis] >= k[axis] for axis in call.axes(ndim)))
 
 
 def _scalars(call: Call, operands: tuple[Any, Array], care: Care, out: Any) -> Any:
@@ -337,7 +350,8 @@ def _averaged(call: Call, view: _View, b: Array, out: Array) -> tuple[Array, Any
         np.copyto(x, a)
         np.copyto(x, 0, where=samples.missing)
         if samples.weights is not None:
-            x *= samples.weights
+            with np.errstate(all="ignore"):
+                x *= samples.weights
         seen = _Seen.of(call, (a.shape, b.shape), x, samples)
         sums = seen.sums(call, axes, b.shape, take)
         kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
@@ -464,7 +478,9 @@ def _returned(found: Array, lost: Any, masked: Any, out: Any) -> Any:
     if masked is None:
         return found
     result = np.ma.array(found, mask=lost)
-    result.fill_value = _fill_value(masked, result.dtype)
+    with np.errstate(over="ignore"):
+        # the usual ones of NumPy are beyond the range of float16
+        result.fill_value = _fill_value(masked, result.dtype)
     return result
 
 

@@ -63,8 +63,9 @@ def contract(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> N
         rows = np.empty((*sizes, p.batch, p.in_channels, *p.kernel_size), dtype)
         gather(p, x, box, np.moveaxis(rows, range(p.ndim), range(-p.ndim, 0)))
         columns = np.ascontiguousarray(np.moveaxis(w[at], (1, 0), (-2, -1)), dtype)
-        result = rows.reshape(*sizes, p.batch, taps) @ columns
-        out[at] = np.moveaxis(result, (-2, -1), (0, 1))
+        with np.errstate(all="ignore"):
+            result = rows.reshape(*sizes, p.batch, taps) @ columns
+            out[at] = np.moveaxis(result, (-2, -1), (0, 1))
 
 
 def boxes(size: Ints, limit: int) -> Iterator[Box]:

@@ -76,31 +76,40 @@ def _sample(p, y, u) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def by_taps(p, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """One tap at a time over the whole output, on an input padded and dilated in full."""
-    shape = output_shape(p)
-    if p.dtype.kind == "b":
+def by_taps(p, x: np.ndarray, w: np.ndarray, wide: np.dtype | None = None) -> np.ndarray:
+    """One tap at a time over the whole output, on an input padded and dilated in full.
+
+    Summed in `wide` where given, and returned so. Where a tap is not finite it meets samples only, no zeros.
+    """
+    shape, given = output_shape(p), wide is not None
+    if wide is None and p.dtype.kind == "b":
         wide = np.dtype(bool)
-    elif p.dtype.kind in "iu":
+    elif wide is None and p.dtype.kind in "iu":
         wide = np.dtype(np.uint64)  # arithmetic modulo 2^64 contains arithmetic modulo any smaller power
-    else:
+    elif wide is None:
         wide = _wide(p.dtype)
+    narrows = wide.kind in "ub" and not given
     out = np.zeros(shape, wide)
     if out.size == 0 or x.size == 0 or w.size == 0:
-        return out.astype(p.dtype if wide.kind in "ub" else wide)
+        return out.astype(p.dtype) if narrows else out
     with np.errstate(over="ignore"):
-        padded, w = _spread(p, x.astype(wide)), w.astype(wide)
+        padded, seen, w = _spread(p, x.astype(wide)), None, w.astype(wide)
+        if wide.kind in "fc" and not np.isfinite(w).all():
+            seen = _spread(p, np.ones((1, 1, *x.shape[2:]), bool))[0, 0]
         outputs = p.out_channels // p.groups
-        for o, c in np.ndindex(w.shape[:2]):
-            source = padded[:, (o // outputs) * w.shape[1] + c]
-            for u in np.ndindex(w.shape[2:]):
-                tap = tuple(k - 1 - i for k, i in zip(w.shape[2:], u, strict=True)) if p.flip else u
-                window = tuple(
-                    slice(i * d, i * d + (m - 1) * s + 1, s)
-                    for i, d, m, s in zip(u, p.rhs_dilation, shape[2:], p.stride, strict=True)
-                )
-                out[:, o] += source[(slice(None), *window)] * w[(o, c, *tap)]
-        return out.astype(p.dtype) if wide.kind in "ub" else out
+        for u in np.ndindex(w.shape[2:]):
+            tap = tuple(k - 1 - i for k, i in zip(w.shape[2:], u, strict=True)) if p.flip else u
+            window = tuple(
+                slice(i * d, i * d + (m - 1) * s + 1, s)
+                for i, d, m, s in zip(u, p.rhs_dilation, shape[2:], p.stride, strict=True)
+            )
+            for o, c in np.ndindex(w.shape[:2]):
+                source = padded[(slice(None), (o // outputs) * w.shape[1] + c, *window)]
+                terms = source * w[(o, c, *tap)]
+                if seen is not None and not np.isfinite(w[(o, c, *tap)]):
+                    terms = np.where(seen[window], terms, 0)
+                out[:, o] += terms
+        return out.astype(p.dtype) if narrows else out
 
 
 def _spread(p, x: np.ndarray) -> np.ndarray:

@@ -278,3 +278,23 @@ def test_options_reach_both_functions():
     for call in (fftconv.signal.convolve, fftconv.signal.correlate):
         with pytest.raises(ValueError, match="no method can promise"):
             call(TestTolerance.tame, TestTolerance.taps, rtol=1e-17)
+
+
+@pytest.mark.parametrize("spoiler", (np.nan, np.inf, -np.inf))
+@pytest.mark.parametrize("operand", (0, 1))
+def test_values_that_are_not_finite_neither_keep_nor_break_a_promise(spoiler, operand):
+    """One infinity made bound and tolerance infinite, so that float32 promised eleven digits."""
+    rng = np.random.default_rng(0)
+    pair = [rng.standard_normal(60).astype("f4"), rng.random(9).astype("f4")]
+    pair[operand][4] = spoiler
+    with pytest.raises(ValueError, match="can promise"):
+        convolve(*pair, rtol=1e-11)
+    got = convolve(*pair, atol=1e-3)
+    assert not np.isfinite(got).all()
+    if operand == 0:
+        assert np.isfinite(got).sum() == got.size - 9
+
+
+def test_sums_beyond_the_range_of_floats_promise_no_more_than_others():
+    with pytest.raises(ValueError, match="can promise"):
+        convolve([1e300, 1.0, 1.0], [1e300, 2.0, 3.0], rtol=1e-17)

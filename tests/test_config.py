@@ -17,6 +17,7 @@ from fftconv.core.config import (
     set_engine,
     set_workers,
 )
+from fftconv.core.workers import for_each
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -138,3 +139,17 @@ def test_set_engine_is_process_wide_until_its_block_ends() -> None:
 def test_set_engine_checks_its_word() -> None:
     with pytest.raises(ValueError, match="engine must be one of"):
         set_engine("mkl")
+
+
+def test_helpers_work_under_the_options_of_the_call_that_feeds_them() -> None:
+    """Phases and passes plan within a job; on a helper they were planned with the engine of the process."""
+    seen, both = {}, threading.Barrier(2)
+
+    def work(job: int) -> None:
+        both.wait(10)  # no thread can do both jobs
+        seen[threading.get_ident()] = get_config().planning_limit
+
+    with config_context(planning_limit=0.125):
+        for_each(range(2), work, 2)
+    assert list(seen.values()) == [0.125, 0.125]
+    assert get_config().planning_limit != 0.125

@@ -649,3 +649,11 @@ def test_errors_show_the_shapes() -> None:
         ValueError, match=r"conv_general_dilated: .*lhs \(2, 4, 6\) float32, rhs \(4, 3, 3\) float32"
     ):
         general(w=W[:, :3])
+
+
+@pytest.mark.parametrize("dtype", ("f2", "f4", "c8"))
+def test_local_kernels_on_infinite_samples_are_no_warning(dtype):
+    """The suite turns warnings into errors."""
+    x = np.array([1, np.inf, -np.inf, 2, 3, np.nan, 1], dtype).reshape(1, 1, 7)
+    got = lax.conv_general_dilated_local(x, np.ones((1, 2, 6), dtype), (1,), "VALID", (2,))
+    assert np.isfinite(got[0, 0]).tolist() == [False, False, False, True, False, False]

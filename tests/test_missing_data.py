@@ -621,3 +621,25 @@ def test_workers_and_engines_have_no_say():
     for workers in (2, 3):
         got = convolve(x, w, "same", "overlap_save", mask=missing, workers=workers)
         assert got.tobytes() == want.tobytes()
+
+
+def test_fill_values_beyond_the_range_of_half_precision_are_no_warning():
+    """The suite turns warnings into errors."""
+    for data in (np.ma.array(np.arange(4, dtype="i1"), mask=[0, 1, 0, 0]), np.ma.array(np.ones(4, "f2"))):
+        got = convolve(data, np.ones(2, "f2"), "same")
+        assert isinstance(got, np.ma.MaskedArray) and got.dtype == np.float16
+
+
+def test_infinite_complex_samples_with_weights_are_no_warning():
+    x = np.array([1, complex(np.inf, 1), 2, 3])
+    got = convolve(x, [1.0, 1.0], "valid", weights=[1.0, 2.0, 1.0, 1.0])
+    assert np.isfinite(got).tolist() == [False, False, True]
+
+
+def test_what_lies_outside_is_not_missed_by_windows_that_lie_inside():
+    """A kernel that sums to zero is refused where something is missing, and in mode valid nothing is outside."""
+    x = np.arange(6.0) ** 2
+    got = convolve(x, [1.0, -2.0, 1.0], "valid", nan_policy="omit", fill_value=nan)
+    np.testing.assert_array_equal(got, np.full(4, 2.0))
+    with pytest.raises(ValueError, match="sum to zero"):
+        convolve(x, [1.0, -2.0, 1.0], "same", nan_policy="omit", fill_value=nan)

@@ -7,7 +7,7 @@ import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import EXTRAS, arrays, problem, problems
+from problems import EXTRAS, PLAIN, Extras, arrays, problem, problems
 
 from fftconv.core.plan import Request
 from fftconv.core.run import run
@@ -124,3 +124,25 @@ def test_window_counts(p, seed):
     flags = np.random.default_rng(seed).random(p.x_shape) < 0.3
     want = oracle.by_taps(p, flags.astype(np.int64), np.ones(p.w_shape, np.int64))
     np.testing.assert_array_equal(np.repeat(window_counts(p, flags), p.group_outputs, 1), want)
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+@pytest.mark.parametrize("dtype", ("f4", "f8", "c16"))
+@pytest.mark.parametrize(
+    ("sizes", "pads", "extras"),
+    (
+        (((20, 30), (6, 4)), ((3, 3), (4, 7)), PLAIN),
+        (((45,), (1,)), ((2, 4),), Extras(channels=(3, 2))),
+        (((2,), (2,)), ((9, 9),), Extras(dilation=(1, 5), stride=2)),
+        (((25,), (3,)), ((7, 1),), Extras(batch=2, dilation=(3, 2))),
+    ),
+)
+def test_windows_that_hold_padding_alone_sum_to_zero(method, dtype, sizes, pads, extras):
+    """Whatever the data: pads may reach further than the kernel, and dilated taps may step over a short array."""
+    p = problem(*sizes, pads, dtype, extras)
+    x, w = arrays(p)
+    blind = ~seen(p, np.ones(p.x_shape))
+    assert blind.any()
+    assert (run(p, x, w, None, Request(method=method))[blind] == 0).all()
+    x[..., 0], w[..., 0] = np.nan, np.inf
+    assert (run(p, x, w, None, Request(method=method))[blind] == 0).all()

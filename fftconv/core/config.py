@@ -8,14 +8,15 @@ There is one process-wide default, read once from the environment, and a context
 * `config_context` and `set_workers` change the options of one context (a ``with`` block of one thread or
   task).
 
-A worker thread does not inherit the context of the call that feeds it, so what a call has decided travels to
-its workers as objects (an engine, a number of workers), never as a second look at these options.
+A worker thread does not inherit the context of the call that feeds it. What a call has decided travels to its workers
+as objects (an engine, a number of workers); for problems within a problem, which are planned where they are
+computed, it hands its options over with the work (`adopt`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -113,6 +114,15 @@ def get_config() -> Config:
     1
     """
     return _context.get() or _default or default_config()
+
+
+def adopt(config: Config, work: Callable[..., None], *args: Any) -> None:
+    """``work(*args)`` under the options of the thread that it is done for."""
+    token = _context.set(config)
+    try:
+        work(*args)
+    finally:
+        _context.reset(token)
 
 
 def _changed(config: Config, changes: Mapping[str, Any]) -> Config:

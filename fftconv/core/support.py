@@ -7,7 +7,7 @@ anything to do, each dearer than the one before and reached by fewer data: a few
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import inf, prod, sqrt
 from typing import Any
@@ -82,6 +82,7 @@ def restorer(
     It makes 0 what sees nothing but zeros, and non-negative what cannot be negative, unless `signs` are right already.
     """
     real, parts = signs and p.dtype.kind == "f" and not p.outside.fill < 0, _sparse_samples(p)
+    blind = list(_blind(p))
     if real and kernel is not None:
         real = _least(kernel) >= 0
 
@@ -90,8 +91,21 @@ def restorer(
         empty = not all(_all_set(x[part]) for part in parts)
         if (positive or empty) and np.isfinite(w).all():
             _restore(p, (x, w), out, (positive and _least(w) >= 0 and _least(x) >= 0, empty))
+        for part in blind:
+            out[part] = 0
 
     return restore
+
+
+def _blind(p: ConvProblem) -> Iterator[tuple[Any, ...]]:
+    """The outputs whose window holds no sample, but padding with zeros alone: of a problem without input dilation."""
+    axes = zip(p.input_size, p.kernel_size, p.output_size, p.stride, p.pads, p.rhs_dilation, strict=True)
+    for a, (n, k, m, s, (lo, _), d) in enumerate(axes):
+        # a window that begins before the end and ends after the start misses all samples only between two taps
+        sees = lo <= (k - 1) * d and (m - 1) * s - lo < n and d <= n
+        if not sees and not p.boundary[a]:
+            counts = _moving_sum(np.ones(n, np.int32), 0, np.arange(m) * s - lo, (k, d))
+            yield (*(slice(None),) * (2 + a), np.flatnonzero(counts == 0))
 
 
 def _all_set(a: np.ndarray) -> bool:

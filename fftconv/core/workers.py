@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fftconv.core.config import get_config
+from fftconv.core.config import adopt, get_config
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -93,7 +93,8 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
         drain(iter(jobs))
         return
     take = _SharedIterator(jobs)
-    helpers = [_submit(_drain, take, drain) for _ in range(workers - 1)]
+    # what a job plans by itself is planned under the options of this call
+    helpers = [_submit(adopt, get_config(), _drain, take, drain) for _ in range(workers - 1)]
     try:
         _drain(take, drain)
     except BaseException:
