@@ -74,6 +74,16 @@ class Restriction:
         return np.flip(w.conj(), convolved) if self.correlate else w
 
 
+@dataclass(frozen=True)
+class Settled:
+    """The corrections of a kernel that stays."""
+
+    found: list[Correction]
+
+    def corrections(self, w: Array) -> list[Correction]:
+        return self.found
+
+
 def _check_total(total: Array, magnitude: Array) -> None:
     flat = np.abs(total) <= FAINT * magnitude
     if flat.any():
