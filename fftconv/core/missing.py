@@ -52,7 +52,7 @@ def watched(plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None) 
     axes = [Probes(m, *every) for m, every in zip(p.output_size, _probes(plan), strict=True)]
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
-    limit = _suspicious(p.dtype.char)
+    limit = suspicious(p.dtype.char)
     signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
     restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None else None
 
@@ -153,7 +153,7 @@ def _outputs(axes: list[Probes], found: Box) -> Box:
 
 
 @cache
-def _suspicious(char: str) -> Any:
+def suspicious(char: str) -> Any:
     """Where the rounding noise of a tile lies in which something overflowed, or above."""
     info = np.finfo(char)
     return info.max * info.eps / 256
