@@ -155,7 +155,10 @@ class Prepared:
             p = layout.problem
             outside = Outside.of(p.boundary, fill_of(p.outside.fill, dtype))
             p = p.with_(x_dtype=x.dtype, w_dtype=y.dtype, dtype=dtype, outside=outside)
-            g = kernel_gradient(p, layout.x.of(x), layout.out.of(y), replace(run.request, prepared=False))
+            # products of 1-d kernels are no matter of the sums over y
+            method = None if run.request.method == "separable" else run.request.method
+            request = replace(run.request, method=method, prepared=False)
+            g = kernel_gradient(p, layout.x.of(x), layout.out.of(y), request)
             layout.w.put(g, found)
         return found.reshape(self.shared.kernel.shape)
 

@@ -119,3 +119,10 @@ def test_a_large_constant_costs_no_digits():
     wide = p.with_(x_dtype=np.dtype("f8"), w_dtype=np.dtype("f8"), dtype=np.dtype("f8"))
     expected = kernel_gradient(wide, x.astype("f8"), y.astype("f8"), Request(method="direct"))
     assert abs(kernel_gradient(p, x, y, Request()) - expected).max() < 1e-6 * np.linalg.norm(x)
+
+
+def test_a_separable_kernel_has_a_gradient():
+    """The method is a matter of the kernel, and y need not be a product of 1-d kernels."""
+    x = np.random.default_rng(2).standard_normal((60, 50))
+    forced, free = (Convolver(np.ones((9, 9)), method=m) for m in ("separable", "auto"))
+    np.testing.assert_allclose(forced.kernel_grad(x, x), free.kernel_grad(x, x), atol=1e-10)
