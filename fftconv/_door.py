@@ -201,15 +201,6 @@ def _overlaps_itself(a: Array) -> bool:
     return False
 
 
-def check_zeros(boundary: Any, fill_value: Any) -> None:
-    """Refuse what is not offered to a kernel that is kept."""
-    if extension(boundary, fill_value) is not None:
-        raise ValueError(
-            "boundary and fill_value must be left at their defaults, zeros outside of x, for a kernel that is kept "
-            f"(convolve has them); got boundary={boundary!r}, fill_value={fill_value!r}"
-        )
-
-
 def is_plain(a: Any, b: Any, mode: Any) -> bool:
     """Whether operands and mode need no conversion before their recipe is looked up."""
     return a.__class__ is np.ndarray is b.__class__ and mode.__class__ is str and a.ndim > 0 < b.ndim

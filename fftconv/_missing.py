@@ -101,13 +101,7 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
             f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
             f"mode={call.mode!r}"
         )
-<<<<<<< HEAD
     view = _View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
-=======
-    view = _View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
-    if view.policy != "propagate":
-        view = _with_gaps(view, b, call.door.names)
->>>>>>> m/fuzz
     call = call._replace(options=call.options._replace(dtype=dtype))
     if view.policy != "propagate":
         _check_kernel(call.door.names[1], b, view.policy)

@@ -9,9 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from fftconv._boundary import fill_of
 from fftconv._broadcast import Array, Layout
 from fftconv._recipe import DType, Recipe, native
-from fftconv.core.adjoint import adjoint_kernel, adjoint_problem, kernel_gradient
+from fftconv._renormalize import Settled, correct
+from fftconv.core.adjoint import (
+    adjoint_kernel,
+    adjoint_problem,
+    kernel_gradient,
+    put_inside,
+    reads_outside,
+    spelled_out,
+)
+from fftconv.core.boundary import Outside
 from fftconv.core.excerpt import Box, crop
 from fftconv.core.kernel import Kernel, Store
 from fftconv.core.lazy import lazy
@@ -71,8 +81,11 @@ class Prepared:
 
     @lazy
     def forward(self) -> Recipe:
-        """The recipe, with what methods make of the kernel kept."""
-        return replace(self.recipe, run=self._runner)
+        """The recipe, with what is made of the kernel kept."""
+        restriction = self.recipe.restriction
+        if restriction is not None:
+            restriction = Settled(restriction.corrections(self.operand))
+        return replace(self.recipe, run=self._runner, restriction=restriction)
 
     @lazy
     def _runner(self) -> Runner | None:
@@ -84,7 +97,9 @@ class Prepared:
     @lazy
     def _adjoint(self) -> tuple[Runner, Array]:
         layout, run = self._sums
-        p = layout.problem
+        p = spelled_out(layout.problem)
+        if self.recipe.restriction is not None:
+            p = p.with_(x_dtype=p.dtype)
         w = adjoint_kernel(p, layout.w.of(self.operand))
         return Runner(adjoint_problem(p), run.request, self._kernel("adjoint", w)), w
 
@@ -112,11 +127,24 @@ class Prepared:
             return out
         layout, _ = self._sums
         runner, w = self._adjoint
-        target = layout.x.of(out)
-        runner(layout.out.of(native(y)), w, target)
+        target, y = layout.x.of(out), layout.out.of(self._weighed(native(y)))
+        if reads_outside(layout.problem):
+            z = np.empty(runner.problem.out_shape, runner.problem.dtype)
+            runner(y, w, z)
+            put_inside(layout.problem, z, target)
+        else:
+            runner(y, w, target)
         if not np.may_share_memory(target, out):
             layout.x.put(target, out)
         return out
+
+    def _weighed(self, y: Array) -> Array:
+        """The conjugate factors of the forward map applied to `y`, where there are any."""
+        if not isinstance(self.forward.restriction, Settled):
+            return y
+        y = y.astype(self.recipe.dtype)
+        correct(y, [(part, factors.conj()) for part, factors in self.forward.restriction.found])
+        return y
 
     def kernel_gradient(self, x: Array, y: Array, dtype: DType) -> Array:
         """The gradient of ``<A x, y>`` with respect to the kernel, in its shape."""
@@ -124,8 +152,13 @@ class Prepared:
         if self.recipe.layout is not None:
             layout, run = self._sums
             x, y = native(x), native(y)
-            p = layout.problem.with_(x_dtype=x.dtype, w_dtype=y.dtype, dtype=dtype)
-            g = kernel_gradient(p, layout.x.of(x), layout.out.of(y), replace(run.request, prepared=False))
+            p = layout.problem
+            outside = Outside.of(p.boundary, fill_of(p.outside.fill, dtype))
+            p = p.with_(x_dtype=x.dtype, w_dtype=y.dtype, dtype=dtype, outside=outside)
+            # products of 1-d kernels are no matter of the sums over y
+            method = None if run.request.method == "separable" else run.request.method
+            request = replace(run.request, method=method, prepared=False)
+            g = kernel_gradient(p, layout.x.of(x), layout.out.of(y), request)
             layout.w.put(g, found)
         return found.reshape(self.shared.kernel.shape)
 
@@ -134,6 +167,8 @@ class Prepared:
         shape = self.recipe.shape[1:]
         if self.recipe.layout is None:
             return np.asarray(op(np.zeros(self.recipe.shape, self.recipe.dtype), axis=0))
+        if self.recipe.restriction is not None:
+            return self._reduce_whole(x, op)
         layout, run = self._sums
         fold = _Fold(layout.problem, kernels, op, run.request)
         x, w = layout.operands(native(x), self.operand)
@@ -160,6 +195,12 @@ class Prepared:
         there = out.transpose([a - 1 for a in order if a])
         there[...] = whole.reshape(there.shape)
         return out
+
+    def _reduce_whole(self, x: Array, op: Reduction) -> Array:
+        """`reduce` for results that are not sums alone."""
+        found = np.asarray(op(self.forward(x, self.operand), axis=0))
+        _check_reduced(self.recipe.shape, found.shape, 0)
+        return found
 
     def _part(self, p: ConvProblem, request: Request) -> Runner:
         """The runner of a part of the outputs."""
@@ -238,10 +279,14 @@ class _Fold:
         n, _, *sizes = y.shape
         y = y.reshape(n, self.problem.groups, self.kernels, self.rest, *sizes)
         found = np.asarray(self.op(y, axis=2))
-        expected = (*y.shape[:2], *y.shape[3:])
-        if found.shape != expected:
-            raise ValueError(
-                f"op must reduce the axis that it is given and no other: of {y.shape} along axis 2, expected "
-                f"{expected}, got {found.shape}"
-            )
+        _check_reduced(y.shape, found.shape, 2)
         return found.reshape(n, -1, *sizes)
+
+
+def _check_reduced(given: Ints, found: Ints, axis: int) -> None:
+    expected = given[:axis] + given[axis + 1 :]
+    if found != expected:
+        raise ValueError(
+            f"op must reduce the axis that it is given and no other: of {given} along axis {axis}, expected "
+            f"{expected}, got {found}"
+        )

@@ -16,7 +16,7 @@ import numpy as np
 
 from fftconv._boundary import Extension, fill_of
 from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
-from fftconv._renormalize import Restriction, correct
+from fftconv._renormalize import Restriction, Settled, correct
 from fftconv.core import room
 from fftconv.core.boundary import Boundary
 from fftconv.core.certificate import bound
@@ -102,7 +102,7 @@ class Recipe:
         What computes that problem.
     native : bool
         False where an operand has to be brought to native byte order first.
-    restriction : Restriction or None
+    restriction : Restriction, Settled or None
         What is made of the sums where the outside has no weight.
     """
 
@@ -111,7 +111,7 @@ class Recipe:
     layout: Layout | None
     run: Runner | None
     native: bool
-    restriction: Restriction | None = None
+    restriction: Restriction | Settled | None = None
 
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
@@ -288,11 +288,7 @@ def result_dtype(
 ) -> DType:
     """The dtype in which operands of `dtypes` are summed, `asked` where it can hold such sums."""
     for name, d in zip(door.names, dtypes, strict=True):
-        if d.kind not in "biufc":
-            reason = "; sums of Python objects cannot be planned" if d.kind == "O" else ""
-            raise NotNumericError(
-                f"{name} must hold booleans, integers, real or complex numbers, got dtype {d}{reason}"
-            )
+        check_numeric(name, d)
     if door.floats:
         dtypes = (_as_float(dtypes[0]), _as_float(dtypes[1]))
     common = np.result_type(*dtypes).newbyteorder("=")
@@ -306,6 +302,15 @@ def result_dtype(
             f"{door.names[1]} {dtypes[1]}), got {asked}"
         )
     return asked.newbyteorder("=")
+
+
+def check_numeric(name: str, d: DType) -> None:
+    """A dtype whose elements can be multiplied and added."""
+    if d.kind not in "biufc":
+        reason = "; sums of Python objects cannot be planned" if d.kind == "O" else ""
+        raise NotNumericError(
+            f"{name} must hold booleans, integers, real or complex numbers, got dtype {d}{reason}"
+        )
 
 
 def _as_float(d: DType) -> DType:

@@ -89,6 +89,16 @@ def _remembered(restriction: Restriction, values: bytes, char: str, shape: Ints)
     return restriction._worked_out(np.frombuffer(values, char).reshape(shape))
 
 
+@dataclass(frozen=True)
+class Settled:
+    """The corrections of a kernel that stays."""
+
+    found: list[Correction]
+
+    def corrections(self, w: Array) -> list[Correction]:
+        return self.found
+
+
 def _check_total(total: Array, magnitude: Array) -> None:
     flat = np.abs(total) <= FAINT * magnitude
     if flat.any():

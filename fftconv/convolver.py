@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fftconv._boundary import fill_of
 from fftconv._broadcast import Array
-from fftconv._door import as_operand, check_out, check_zeros, mode_text, options_of, shape_of
+from fftconv._door import as_operand, check_out, mode_text, options_of, shape_of
 from fftconv._prepared import Prepared, Shared
-from fftconv._recipe import DType, Operand, Recipe, native, normal_axes, recipe_for, result_dtype
+from fftconv._recipe import (
+    DType,
+    Operand,
+    Options,
+    Recipe,
+    check_mode,
+    check_numeric,
+    native,
+    normal_axes,
+    recipe_for,
+    result_dtype,
+)
 from fftconv.core.config import PLANNING
 from fftconv.core.kernel import Store
 from fftconv.core.plan import ConvPlan
@@ -43,10 +55,10 @@ class Convolver:
     axes : int or sequence of int, optional
         Axes of `x` to convolve along. Without it `x` must have as many dimensions as the kernel; with it they
         broadcast against each other as in `convolve`.
-    boundary : {"constant"}
-        What lies outside of `x`: zeros.
-    fill_value : 0.0
-        A settled name of which this version offers the default only.
+    boundary : str or sequence of str
+        What lies outside of `x`, as for `convolve`.
+    fill_value : number
+        The value outside where `boundary` is ``"constant"``.
     dtype : dtype, optional
         In which to accumulate and to return. Default ``numpy.result_type(x, kernel)``.
     shape : tuple of int, optional
@@ -76,7 +88,7 @@ class Convolver:
     Raises
     ------
     ValueError, TypeError
-        As `convolve` does; where only the shape of `x` can tell, by the call.
+        As `convolve` does; by the call where only the shape or dtype of `x` can tell.
 
     See Also
     --------
@@ -129,16 +141,18 @@ class Convolver:
             "mode": mode, "axes": axes, "boundary": boundary, "fill_value": fill_value, "dtype": dtype,
             "shape": shape, "bank": bank, "method": method, "workers": workers, "planning": planning,
         }  # fmt: skip
-        check_zeros(boundary, fill_value)
         self._mode = mode_text(mode)
-        options = options_of(axes, dtype, method, workers)
+        check_mode(CONVOLVER, self._mode)
+        options = options_of(axes, dtype, method, workers, (boundary, fill_value))
         self._options = options._replace(request=replace(options.request, prepared=True))
         self._bank = bool(bank)
         kernel = _kernel(kernel, self._bank)
         self._shared = Shared(kernel, Store(), _effort(planning))
+        _check_options(kernel, self._bank, self._options)
         self._calls: dict[Operand, Prepared] = {}
         self._last: Prepared | None = None
         self._shape = None if shape is None else shape_of(shape)
+        self._check_weight()
         if self._shape is not None:
             self(np.zeros(self._shape, kernel.dtype if dtype is None else dtype))
 
@@ -172,8 +186,9 @@ class Convolver:
     def adjoint(self, y: Any, out: Array | None = None, *, shape: Any = None) -> Array:
         """The adjoint of the convolution as a linear map: ``<c(x), y> == <x, c.adjoint(y)>``.
 
-        It is the correlation of `y` with the conjugate of the kernel, in the mode that undoes the change of size; of a
-        bank, the sum of those of its kernels.
+        It is the correlation of `y` with the conjugate of the kernel, in the mode that undoes the change of size, what
+        falls outside being added to the samples that `boundary` shows there; of a bank, the sum of those of its
+        kernels. With a `fill_value` other than 0 it is the adjoint of ``c(x) - c(0)``.
 
         Parameters
         ----------
@@ -225,6 +240,11 @@ class Convolver:
         ndarray
             Of the shape of `kernel`, in `dtype` or ``numpy.result_type(x, y)``. For complex data `x` is conjugated.
 
+        Raises
+        ------
+        ValueError
+            Where `y` has not the shape of the result for `x`, or that is not linear in the kernel (``renormalize``).
+
         Examples
         --------
         >>> import numpy as np
@@ -232,6 +252,11 @@ class Convolver:
         >>> Convolver(np.zeros(3), mode="valid").kernel_grad(np.arange(5.0), np.array([1.0, 0.0, 2.0]))
         array([10.,  7.,  4.])
         """
+        if self._options.weightless and self._mode != "valid":
+            raise ValueError(
+                "kernel_grad needs results that are linear in the kernel; with boundary='renormalize' they are divided "
+                "by its weight"
+            )
         x, y = as_operand("x", x), as_operand("y", y)
         call = self._call_of_result("y", y, x.shape, "the result for x")
         dtype = result_dtype(GRADIENT, (x.dtype, y.dtype), self._options.dtype)
@@ -285,6 +310,11 @@ class Convolver:
         scipy.sparse.linalg.LinearOperator
             With an exact adjoint; for `lsqr`, `lsmr`, `cg` and the like. It needs scipy.
 
+        Raises
+        ------
+        ValueError
+            Where a `fill_value` other than 0 lies outside.
+
         Examples
         --------
         >>> import numpy as np
@@ -297,6 +327,11 @@ class Convolver:
         """
         from scipy.sparse.linalg import LinearOperator
 
+        if self._options.extension is not None and self._options.extension.fill != 0:
+            raise ValueError(
+                "a linear operator needs a convolution that gives zeros for zeros; got "
+                f"fill_value={self._options.extension.fill!r} outside of x"
+            )
         kind = self.kernel.dtype if self._options.dtype is None else self._options.dtype
         dtype = kind if kind.kind in "fc" else np.dtype(np.float64)
         size = shape_of(shape)
@@ -336,7 +371,8 @@ class Convolver:
         sizes = "x".join(map(str, self.kernel.shape[self._bank :]))
         counted = f"{self.kernel.shape[0]} kernels of {sizes}" if self._bank else f"kernel {sizes}"
         axes = "" if self._options.axes is None else f", axes={self._options.axes}"
-        return f"<Convolver: {counted} {self.kernel.dtype}, mode={self._mode!r}{axes}>"
+        outside = "" if self._options.extension is None else f", boundary={self._given['boundary']!r}"
+        return f"<Convolver: {counted} {self.kernel.dtype}, mode={self._mode!r}{axes}{outside}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.kernel, self._given)
@@ -376,6 +412,14 @@ class Convolver:
         ndim = max(len(shape), len(sizes))
         operand = self.kernel.reshape(kernels, *(1,) * (ndim - len(sizes)), *sizes)
         return operand, tuple(a - ndim for a in normal_axes(axes, ndim))
+
+    def _check_weight(self) -> None:
+        """Refuse a kernel without weight where one is divided by, if it is known which of its axes are convolved."""
+        sizes, axes = self.kernel.shape[self._bank :], self._options.axes
+        if self._options.weightless and (axes is None or max(axes) < 0):
+            ndim = max([len(sizes), *(-a for a in axes or ())])
+            shape = (1,) * (ndim - len(sizes)) + sizes
+            _ = self._call(shape, self.kernel.dtype).forward
 
     def _call_of_result(self, name: str, y: Array, shape: Any, whose: str = "a result") -> Prepared:
         """The call whose result has the shape of `y`, for inputs of `shape` or of one that follows from the mode."""
@@ -429,8 +473,25 @@ def _kernel(value: Any, bank: bool) -> Array:
     if kernel.ndim < least:
         wanted = "an axis of kernels and at least one of samples" if bank else "at least one axis"
         raise ValueError(f"kernel must have {wanted}, got shape {kernel.shape}")
+    if kernel.size == 0:
+        raise ValueError(f"kernel cannot be empty; got shape {kernel.shape}")
+    check_numeric("kernel", kernel.dtype)
     kernel.flags.writeable = False
     return kernel
+
+
+def _check_options(kernel: Array, bank: bool, options: Options) -> None:
+    """Refuse what no `x` could make right."""
+    sizes = kernel.shape[bank:]
+    axes = tuple(range(-len(sizes), 0)) if options.axes is None else options.axes
+    if not axes or len(set(axes)) < len(axes):
+        normal_axes(axes, max([len(sizes), *(abs(a) + 1 for a in axes)]))
+    if options.dtype is not None:
+        result_dtype(CONVOLVER, (kernel.dtype, kernel.dtype), options.dtype, options.weightless)
+    if options.extension is not None:
+        options.extension.on(len(axes))
+        if options.dtype is not None:
+            fill_of(options.extension.fill, options.dtype)
 
 
 def _effort(planning: Any) -> str:

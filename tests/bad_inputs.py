@@ -90,14 +90,19 @@ CALLS = {
         fc.signal.choose_conv_method(ones(5), ones(3), "middle")
     """,
     "fftconv.Convolver": """
-        fc.Convolver(["a"])(ones(5))
-        fc.Convolver(ones(3), mode="middle")(ones(5))
+        fc.Convolver(["a"])
+        fc.Convolver(ones(0))
+        fc.Convolver(ones(3), mode="middle")
         fc.Convolver(ones(3))(ones((4, 5)))
         fc.Convolver(ones(3), axes=2)(ones((4, 5)))
         fc.Convolver(ones(3), shape=(-1,))
-        fc.Convolver(ones(3), boundary="wrap")
+        fc.Convolver(ones(3), boundary="magic")
+        fc.Convolver(ones(3), boundary=("wrap", "edge"))
+        fc.Convolver([1.0, -1.0], boundary="renormalize")
         fc.Convolver(ones(3))("noise")
         fc.Convolver(ones(3)).adjoint(ones((4, 5)))
+        fc.Convolver(ones(3), fill_value=2.5).as_linear_operator(5)
+        fc.Convolver(ones(3), boundary="renormalize").kernel_grad(ones(5), ones(5))
     """,
     "fftconv.explain": """
         fc.explain((5,), (3,), "middle")

@@ -19,6 +19,7 @@ import pytest
 from problems import EXTRAS, PLAIN, Extras, arrays, problem
 
 import fftconv
+from fftconv.core import workers
 from fftconv.core.engine import get_engine
 from fftconv.core.plan import Request
 from fftconv.core.planner import METHODS
@@ -346,3 +347,23 @@ def test_an_error_in_one_call_leaves_the_next_one_alone():
     with pytest.raises(ValueError):
         run(p, x, w, read_only, Request(workers=2))
     assert (run(p, x, w, None, Request(workers=2)) == want).all()
+
+
+def test_calls_at_one_time_share_the_machine():
+    """While other calls keep as many threads busy as a call may use, it has no helpers; afterwards it has again."""
+    started, gate = threading.Barrier(3), threading.Event()
+
+    def wait(_: int) -> None:
+        started.wait(30)
+        gate.wait(30)
+
+    other = threading.Thread(target=workers.for_each, args=(range(2), wait, 2))
+    other.start()
+    started.wait(30)  # the other call and its helper are at work
+    seen: set[int] = set()
+    workers.for_each(range(50), lambda _: seen.add(threading.get_ident()), 2)
+    assert seen == {threading.get_ident()}
+    gate.set()
+    other.join(30)
+    both = threading.Barrier(2)
+    workers.for_each(range(2), lambda _: both.wait(30), 2)  # one thread alone would wait in vain

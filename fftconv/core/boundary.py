@@ -240,6 +240,35 @@ def read(x: np.ndarray, window: Window, outside: Outside, target: np.ndarray) ->
         target[place] = 0 if source is None else outside.fill if source is Boundary.CONSTANT else x[source]
 
 
+def put_back(z: np.ndarray, window: Window, sizes: Sequence[int], along: Sequence[Boundary]) -> np.ndarray:
+    """The transpose of `read`: what stands at every place of a window, added to the sample that the place shows.
+
+    Places that show no sample fall away. Sums are in the dtype of `z`, and in an order that follows from sizes alone.
+
+    Examples
+    --------
+    >>> put_back(np.array([1, 10, 100, 1000]), [(-1, 4, 1)], [2], [Boundary.WRAP])
+    array([1010,  101])
+    """
+    for a, (stretch, n) in enumerate(zip(window, sizes, strict=True), z.ndim - len(window)):
+        if stretch != (0, n, 1):
+            z = _put_back(z, a, stretch, (n, along[a - z.ndim + len(window)]))
+    return z
+
+
+def _put_back(z: np.ndarray, axis: int, stretch: Stretch, samples: tuple[int, Boundary]) -> np.ndarray:
+    """`put_back` along one axis; `samples` are how many there are, and what lies outside of them."""
+    found = np.zeros((*z.shape[:axis], samples[0], *z.shape[axis + 1 :]), z.dtype)
+    to, of = np.moveaxis(found, axis, 0), np.moveaxis(z, axis, 0)
+    for places, shown in pieces(stretch, *samples):
+        if isinstance(shown, np.ndarray):
+            np.add.at(to, shown, of[places])
+        elif shown is not None:
+            part = to[shown]
+            part += of[places].sum(0, keepdims=True, dtype=z.dtype) if len(part) == 1 else of[places]
+    return found
+
+
 @lru_cache(maxsize=1024)
 def _reads(
     window: tuple[Stretch, ...], sizes: tuple[int, ...], along: tuple[Boundary, ...]

@@ -85,26 +85,30 @@ def watched(
     axes = [Probes(m, *every) for m, every in zip(p.output_size, _probes(plan), strict=True)]
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
-    limit = _suspicious(p.dtype.char)
+    limit = suspicious(p.dtype.char)
     signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
     restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None and (zeros or signs) else None
 
-    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        execute(plan, x, w, out)
-        seen = out[regular]
+    lone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
+
+    def look(out: np.ndarray) -> np.ndarray:
+        seen: np.ndarray = out[regular]
         for axis, positions in others:
             seen = seen.take(positions, axis)
+        return seen
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        execute(plan, x, w, out)
         # one sum shows whether there is anything to look for
-        total = (seen if seen.size == 1 else np.add.reduce(seen, axis=None)).item()
+        total = out.item(0) if lone else np.add.reduce(look(out), axis=None).item()
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
             if getattr(_alarm, "on", False):
                 raise SpoiltError
-            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(seen) <= limit)))
+            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(look(out)) <= limit)))
         if restore is not None:
             restore(x, w, out)
 
-    alone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
-    return run if alone and plan.method in ("direct", "jit") else quietly(run)
+    return run if lone and plan.method in ("direct", "jit") else quietly(run)
 
 
 def quietly(f: Callable[..., None]) -> Callable[..., None]:
@@ -188,7 +192,7 @@ def _outputs(axes: list[Probes], found: Box) -> Box:
 
 
 @cache
-def _suspicious(char: str) -> Any:
+def suspicious(char: str) -> Any:
     """Where the rounding noise of a tile lies in which something overflowed, or above."""
     info = np.finfo(char)
     return info.max * info.eps / 256

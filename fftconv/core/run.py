@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fftconv.core.certificate import Miss, missed
+from fftconv.core.channels import channels_of
 from fftconv.core.config import Config, get_config
 from fftconv.core.cost_direct import is_one_line
 from fftconv.core.exactness import peak_bits, rounding_recovers
@@ -20,6 +21,7 @@ from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import Profile, in_force
 from fftconv.core.room import new_result
 from fftconv.core.separability import terms_of
+from fftconv.core.tiling import layout_of
 from fftconv.core.trim import Trimmed, trim
 from fftconv.core.workers import worker_limit
 
@@ -183,7 +185,7 @@ class Runner:
         plan = plan_conv(problem, replace(request, terms=most) if most else request)
         by_values = most > 0 or _depends_on_values(plan, request)
         # where there is but one thing to do, the number of workers does not matter
-        lone = trimmed is None and not by_values and plan.method == "direct" and is_one_line(problem)
+        lone = trimmed is None and not by_values and _is_one_thing(plan)
         execute = self._execution(plan, trimmed)
         return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone)
 
@@ -201,6 +203,14 @@ class Runner:
             kernel = kernel.part(trimmed.taps)
         with kernel.options():
             return watched(plan, prepared(plan, kernel), kernel.w)
+
+
+def _is_one_thing(plan: ConvPlan) -> bool:
+    """Whether the plan is one line, or one transform, whatever the number of workers."""
+    if plan.chosen.tiling is None:
+        return plan.method == "direct" and is_one_line(plan.problem)
+    whole = not plan.chosen.by_phases and not plan.chosen.limbs
+    return whole and channels_of(layout_of(plan.problem, plan.tiling)).lone
 
 
 class _Settled(NamedTuple):

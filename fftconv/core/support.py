@@ -85,10 +85,15 @@ def restorer(
     blind = list(_blind(p))
     if real and kernel is not None:
         real = _least(kernel) >= 0
+    looks = _looks(p.x_shape), _looks(p.w_shape)
 
     def restore(x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        positive = real and _positive_at(x, w)
-        empty = not all(_all_set(x[part]) for part in parts)
+        # most data that have a sign end at their first or last element
+        positive = real and x.item(0) >= 0 and x.item(-1) >= 0 and x[looks[0]].min() >= 0
+        positive = positive and (kernel is not None or w[looks[1]].min() >= 0)
+        empty = False
+        for part in parts:
+            empty = empty or not _all_set(x[part])
         if (positive or empty) and np.isfinite(w).all():
             _restore(p, (x, w), out, (positive and _least(w) >= 0 and _least(x) >= 0, empty))
         for part in blind:
@@ -144,11 +149,9 @@ def _restore(
         np.maximum(out, 0, out=out)
 
 
-def _positive_at(*operands: np.ndarray) -> bool:
-    """A look at an element of each, then at a few along every axis."""
-    return all(a.item(0) >= 0 for a in operands) and all(
-        a[tuple(slice(n // 16, None, max(1, n // 8)) for n in a.shape)].min() >= 0 for a in operands
-    )
+def _looks(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """A few elements along every axis."""
+    return tuple(slice(n // 16, None, max(1, n // 8)) for n in shape)
 
 
 def _least(a: np.ndarray) -> float:

@@ -2,6 +2,10 @@
 
 The calling thread always works too, so a pool thread that is late or busy (nested use, a loaded machine) slows
 nothing down: the caller takes the jobs that nobody else took.
+
+Calls that run at one time share the machine: each takes as many helpers fewer as threads work for the others. So n
+threads of a caller's own pool lead to n threads and the helpers of one call, not to n times as many. That has no
+effect on results, which do not depend on how many threads work.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 _state = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
+# threads that work, or are about to, for calls that may have more than one
+_busy = 0
 
 
 def available_cpus() -> int:
@@ -93,9 +99,11 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
         drain(iter(jobs))
         return
     take = _SharedIterator(jobs)
-    # what a job plans by itself is planned under the options of this call
-    helpers = [_submit(adopt, get_config(), _drain, take, drain) for _ in range(workers - 1)]
+    hired = _hire(workers)
+    helpers: list[Future[None]] = []
     try:
+        # what a job plans by itself is planned under the options of this call
+        helpers += (_submit(adopt, get_config(), _drain, take, drain) for _ in range(hired))
         _drain(take, drain)
     except BaseException:
         take.stop()
@@ -105,6 +113,7 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
             # a helper that never got a thread has nothing to do any more
             if not f.cancel():
                 f.exception()
+        _dismiss(hired)
     for f in helpers:
         if not f.cancelled() and (error := f.exception()) is not None:
             raise error
@@ -153,9 +162,25 @@ def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
         return _pool.submit(f, *args)
 
 
+def _hire(workers: int) -> int:
+    """How many helpers a call of so many workers gets, beside those that work for other calls."""
+    global _busy
+    with _pool_lock:
+        helpers = max(0, workers - 1 - _busy)
+        _busy += 1 + helpers
+    return helpers
+
+
+def _dismiss(helpers: int) -> None:
+    global _busy
+    with _pool_lock:
+        _busy = max(0, _busy - 1 - helpers)
+
+
 def _after_fork() -> None:
     """Threads do not survive a fork: the child starts with no pool and fresh locks."""
-    global _pool, _pool_lock
+    global _pool, _pool_lock, _busy
+    _busy = 0
     _pool = None
     _pool_lock = threading.Lock()
 

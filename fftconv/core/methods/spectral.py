@@ -79,7 +79,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
         return run
-    alone = lone.executor(layout, engine, _tile_spec(layout, channels), spectra)
+    alone = lone.executor(layout, engine, tile_spec(layout, channels), spectra)
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         (run if on_pedestal(p, x) else alone)(plan, x, w, out)
@@ -110,7 +110,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
     outputs = p.group_outputs
     source = Source(layout, x)
     sink = Sink(layout, out, care.never_negative if care is not None and care.positive else None)
-    spec = _tile_spec(layout, channels)
+    spec = tile_spec(layout, channels)
 
     def put(levels: list[Level], job: Job, targets: range, y: np.ndarray) -> None:
         if care is not None:
@@ -147,7 +147,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
     )
 
 
-def _tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
+def tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
     shape = layout.signal_shape(channels.input_chunk)
     return FFTSpec(shape, layout.fft_axes, layout.dtype, kept=layout.kept)
 
@@ -161,7 +161,7 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
     rows of ``[[a, b], [-b, a]]``.
     """
     p, channels = layout.problem, channels_of(layout)
-    tiles = _tile_spec(layout, channels)
+    tiles = tile_spec(layout, channels)
     if channels.products:
         blocks, *pitch = engine.spectrum_pitch(tiles)[2:]
         if not layout.repeats_spectra:
