@@ -11,7 +11,7 @@ and taps, "band" the same with several neighbouring outputs to a column, "jit" t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
@@ -37,10 +37,6 @@ BAND_ROWS = (2, 4, 8, 16, 32)
 
 FORMS = ("lines", "gemm", "taps")
 """The forms of the method "direct". "band" is not among them: it meets samples outside an output's window."""
-
-
-def _by_dtype(**values: float) -> dict[str, float]:
-    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,31 +75,22 @@ class DirectCosts:
         Per multiply-add of such a line.
     """
 
-    call: float = 10e-6
-    job: float = 20e-6
-    thread: float = 60e-6
-    copy: float = 0.025e-9
-    memory: float = 0.055e-9
-    stream: float = 0.03e-9
-    product: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.023e-9, d=0.046e-9, F=0.095e-9, D=0.19e-9)
-    )
-    pack: float = 0.01e-9
-    tap_call: float = 2.5e-6
-    tap: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
-    )
-    loop_step: float = 2.0e-9
-    line_call: float = 2e-6
-    short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
-    dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=3e-9, d=5e-9, F=17e-9, D=17e-9))
-    dot_tail: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.55e-9, d=0.1e-9))
-    long_line: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.06e-9, d=0.11e-9, F=0.13e-9, D=0.25e-9, g=2e-9, G=20e-9)
-    )
-
-
-BUILT_IN = DirectCosts()
+    call: float
+    job: float
+    thread: float
+    copy: float
+    memory: float
+    stream: float
+    product: dict[str, float]
+    pack: float
+    tap_call: float
+    tap: dict[str, float]
+    loop_step: float
+    line_call: float
+    short_line: dict[str, float]
+    dot: dict[str, float]
+    dot_tail: dict[str, float]
+    long_line: dict[str, float]
 
 
 def fits(form: str, p: ConvProblem) -> bool:
