@@ -28,8 +28,10 @@ ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.05
-# Outputs from where on it pays to read windows inside the input where they are, and only the others from a copy.
-IN_PLACE_OUTPUTS = 65536
+# Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
+# only the others from a copy.
+IN_PLACE_OUTPUTS = 16384
+IN_PLACE_MACS = 9 * 65536
 SHORTEST_ROW = 64
 # Outputs of one np.correlate call.
 LINE_BLOCK = 32768
@@ -57,6 +59,8 @@ class DirectCosts:
         Per multiply-add of a matrix product.
     pack : float
         Per byte of columns that a product reads, whatever the height of the matrix.
+    run : float
+        Per run of neighbours that is gathered into columns: short ones cost more than their bytes.
     tap_call : float
         Interpreter time of one tap of one job.
     tap : dict
@@ -83,6 +87,7 @@ class DirectCosts:
     stream: float
     product: dict[str, float]
     pack: float
+    run: float
     tap_call: float
     tap: dict[str, float]
     loop_step: float
@@ -262,7 +267,8 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
         )
     )
     *held, along = (max(0, b - a) for a, b in spans)
-    many = p.batch * p.groups * prod(held) * along >= IN_PLACE_OUTPUTS
+    outputs = p.batch * p.groups * prod(held) * along
+    many = outputs >= IN_PLACE_OUTPUTS and outputs * prod(p.kernel_size) >= IN_PLACE_MACS
     few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
     return spans if many and few_others and along >= SHORTEST_ROW else None
 
@@ -361,7 +367,7 @@ class Patches:
 def patches(p: ConvProblem, form: str, host: DirectCosts) -> Patches:
     """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
     layouts = [_layout(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
-    return min(layouts, key=lambda layout: _product_seconds(p, layout, host))
+    return min(layouts, key=lambda layout: product_seconds(p, layout, host))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
@@ -387,19 +393,20 @@ def _layout(p: ConvProblem, rows: Ints) -> Patches:
 
 def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     layout = patches(p, form, host)
-    return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), _product_seconds(p, layout, host)
+    return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), product_seconds(p, layout, host)
 
 
-def _product_seconds(p: ConvProblem, layout: Patches, host: DirectCosts) -> float:
+def product_seconds(p: ConvProblem, layout: Patches, host: DirectCosts) -> float:
     """Window in, columns gathered, product, result out."""
     size, rows = p.dtype.itemsize, prod(c.rows for c in layout.cells)
     sizes = (p.groups, p.batch, *layout.counts)
     jobs = _jobs(sizes, layout.lengths)
     gathered = prod(sizes) * layout.turns * p.group_inputs * prod(c.patch for c in layout.cells)
+    runs = gathered / layout.lengths[-1]
     stride = 2.5 if layout.cells[-1].step > 1 else 1
     moved = host.memory * size * (jobs * _window(p, layout.cells, layout.lengths) + 2 * prod(p.out_shape))
     each = size * (host.copy * stride + host.pack) + p.group_outputs * rows * host.product[p.dtype.char]
-    return jobs * host.job + rows * host.tap_call + moved + gathered * each
+    return jobs * host.job + rows * host.tap_call + moved + runs * host.run + gathered * each
 
 
 _MODELS: dict[str, Callable[[str, ConvProblem, DirectCosts], tuple[int, float]]] = {
