@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import BUILT_IN, FORMS, cheapest, fits, patches, seconds
+from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
 from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, taps, warmth
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem
+from fftconv.core.profile import BUILT_IN as PROFILE
 
+BUILT_IN = PROFILE.direct
 EXECUTORS = {
     "lines": lines.execute,
     "taps": taps.execute,

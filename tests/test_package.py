@@ -33,6 +33,7 @@ def test_tools_have_one_version_everywhere() -> None:
 def test_files_beside_the_code_are_installed() -> None:
     package = files(fftconv)
     assert package.joinpath("py.typed").is_file()
+    assert package.joinpath("core", "built_in.json").is_file()
     sources = package.joinpath("data", "SOURCES.md").read_text(encoding="utf-8")
     shipped = [f for f in package.joinpath("data").iterdir() if f.name.endswith(".npz")]
     assert {f.name for f in shipped} == {"ecg_208.npz", "camera.npz"}

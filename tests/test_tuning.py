@@ -17,12 +17,13 @@ from click.testing import CliRunner
 
 import fftconv
 from fftconv.cli.main import cli
-from fftconv.core import cost, profile
+from fftconv.core import profile
 from fftconv.core.config import config_context
 from fftconv.core.cost_direct import seconds
 from fftconv.core.engine import get_engine
 from fftconv.core.profile import BUILT_IN, Profile, default_path, in_force, read, use, write
 from fftconv.tuning import Tuning, common, host
+from fftconv.tuning.between import built_in
 from fftconv.tuning.fit import Sample, fit, get
 from fftconv.tuning.problems import problem
 
@@ -85,12 +86,13 @@ def test_a_call_seen_before_follows_the_profile_too(monkeypatch):
 
 
 def test_each_engine_has_costs_of_its_own(monkeypatch):
-    slow = replace(cost.BUILT_IN, call=1.0)
-    use(Profile({"fftw": cost.BUILT_IN, "scipy": slow}, BUILT_IN.direct))
+    fast = BUILT_IN.spectral("fftw")
+    slow = replace(fast, call=1.0)
+    use(Profile({"fftw": fast, "scipy": slow}, BUILT_IN.direct))
     with fftconv.config_context(engine="scipy"):
         plan = fftconv.explain((100_000,), (1001,), method="overlap_save")
     assert plan.engine == "scipy" and plan.chosen.seconds > 1
-    assert in_force().spectral("another") is cost.BUILT_IN
+    assert in_force().spectral("another") is fast
 
 
 WRONG = {
@@ -287,7 +289,9 @@ def test_wisdom_needs_fftw(monkeypatch):
 
 
 def test_coefficients_are_found_again_from_times_that_they_predict():
-    truth = replace(BUILT_IN.direct, call=3e-5, tap_call=1e-6, tap={**BUILT_IN.direct.tap, "d": 9e-10})
+    old = BUILT_IN.direct
+    slow = {**old.tap, "d": 2 * old.tap["d"]}
+    truth = replace(old, call=3 * old.call, tap_call=0.4 * old.tap_call, tap=slow)
     wanted = [("call", None), ("tap_call", None), ("tap", "d")]
     sizes = [(40, 3), (200, 5), (3000, 9), (100_000, 4), (500, 40)]
     samples = []
@@ -304,7 +308,14 @@ def test_coefficients_are_found_again_from_times_that_they_predict():
 def test_one_disturbed_time_does_not_carry_a_coefficient_away():
     samples = [Sample("", 2e-5, lambda costs: costs.call) for _ in range(9)]
     samples.append(Sample("", 1.0, lambda costs: costs.call))
-    assert fit(BUILT_IN.direct, [("call", None)], samples).call == pytest.approx(2e-5, rel=0.2)
+    before = replace(BUILT_IN.direct, call=1e-5)
+    assert fit(before, [("call", None)], samples).call == pytest.approx(2e-5, rel=0.2)
+
+
+def test_built_in_coefficients_are_what_the_profiles_of_machines_make():
+    machines = sorted((Path(__file__).parents[1] / "profiles").glob("*.json"))
+    assert len(machines) > 1
+    assert profile.FILE.read_text(encoding="ascii") == built_in(machines)
 
 
 def test_the_command_tunes(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ cannot share.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log2, prod
 
 import numpy as np
@@ -16,26 +16,6 @@ import numpy as np
 from fftconv.core.problem import Ints
 
 Table = dict[str, tuple[float, ...]]
-
-_ROWS: Table = {
-    "f": (1.5, 1.9, 2.4, 2.5, 2.9, 3.0, 3.1, 2.9, 2.9, 3.1, 4.1, 4.4, 4.8, 5.0, 6.2, 7.5),
-    "d": (1.5, 1.9, 2.5, 2.7, 2.7, 2.1, 2.1, 2.4, 3.7, 5.0, 5.2, 5.5, 7.2, 10.0, 12.0, 13.5),
-    "F": (1.1, 1.3, 2.2, 2.2, 2.2, 2.4, 2.6, 2.8, 5.0, 6.5, 6.8, 7.0, 8.0, 15.5, 21.0, 27.0),
-    "D": (1.4, 1.7, 2.6, 3.7, 4.0, 4.4, 5.6, 6.5, 10.8, 12.3, 12.8, 14.0, 17.0, 24.0, 25.0, 26.0),
-}
-_COLUMNS: Table = {
-    "f": (0.9, 1.0, 0.9, 1.7, 1.9, 3.0),
-    "d": (0.9, 1.0, 0.8, 2.0, 2.2, 3.0),
-    "F": (1.0, 1.1, 0.8, 3.2, 4.2, 6.0),
-    "D": (1.2, 1.4, 1.2, 4.3, 5.0, 7.0),
-}
-_SPILL: Table = {
-    "f": (0.0, 0.1, 0.2, 0.6, 1.0, 2.0),
-    "d": (0.0, 0.1, 0.5, 0.7, 1.2, 2.0),
-    "F": (0.0, 0.1, 0.3, 1.5, 3.0, 5.0),
-    "D": (0.0, 0.4, 1.0, 2.5, 8.0, 12.0),
-}
-_ODD_COLUMNS: Table = dict.fromkeys("fdFD", (3.5, 2.0, 1.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,28 +66,27 @@ class HostProfile:
         Seconds of interpreter time of any call.
     """
 
-    rows: dict[str, tuple[float, ...]] = field(default_factory=lambda: _ROWS)
-    columns: dict[str, tuple[float, ...]] = field(default_factory=lambda: _COLUMNS)
-    spill: dict[str, tuple[float, ...]] = field(default_factory=lambda: _SPILL)
-    short_odd: dict[str, float] = field(default_factory=lambda: {"f": 0.85, "d": 0.8, "F": 1.1, "D": 1.5})
-    odd_rows: dict[str, float] = field(default_factory=lambda: {"f": 1.15, "d": 1.2, "F": 1.6, "D": 1.8})
-    long_odd: dict[str, float] = field(default_factory=lambda: {"f": 1.0, "d": 1.0, "F": 1.3, "D": 1.4})
-    odd_columns: Table = field(default_factory=lambda: _ODD_COLUMNS)
-    strided_rows: float = 2.5
-    copy: float = 0.08
-    multiply: dict[str, float] = field(default_factory=lambda: {"F": 0.3, "D": 0.55, "G": 8.0})
-    turn: dict[str, float] = field(default_factory=lambda: {"F": 1.1, "D": 1.7, "G": 10.0})
-    read: dict[str, float] = field(default_factory=lambda: {"F": 0.8, "D": 1.6, "G": 10.0})
-    multiply_add: dict[str, float] = field(default_factory=lambda: {"F": 0.12, "D": 0.25, "G": 10.0})
-    product: float = 90.0
-    limb: float = 10.0
-    job: float = 7e-6
-    lone: float = 4e-6
-    thread: float = 60e-6
-    call: float = 40e-6
+    rows: Table
+    columns: Table
+    spill: Table
+    short_odd: dict[str, float]
+    odd_rows: dict[str, float]
+    long_odd: dict[str, float]
+    odd_columns: Table
+    strided_rows: float
+    copy: float
+    multiply: dict[str, float]
+    turn: dict[str, float]
+    read: dict[str, float]
+    multiply_add: dict[str, float]
+    product: float
+    limb: float
+    job: float
+    lone: float
+    thread: float
+    call: float
 
 
-BUILT_IN = HostProfile()
 _LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
 
 

@@ -11,7 +11,7 @@ and taps, "band" the same with several neighbouring outputs to a column, "jit" t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
@@ -28,8 +28,10 @@ ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.05
-# Outputs from where on it pays to read windows inside the input where they are, and only the others from a copy.
-IN_PLACE_OUTPUTS = 65536
+# Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
+# only the others from a copy.
+IN_PLACE_OUTPUTS = 16384
+IN_PLACE_MACS = 9 * 65536
 SHORTEST_ROW = 64
 # Outputs of one np.correlate call.
 LINE_BLOCK = 32768
@@ -37,10 +39,6 @@ BAND_ROWS = (2, 4, 8, 16, 32)
 
 FORMS = ("lines", "gemm", "taps")
 """The forms of the method "direct". "band" is not among them: it meets samples outside an output's window."""
-
-
-def _by_dtype(**values: float) -> dict[str, float]:
-    return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +59,8 @@ class DirectCosts:
         Per multiply-add of a matrix product.
     pack : float
         Per byte of columns that a product reads, whatever the height of the matrix.
+    run : float
+        Per run of neighbours that is gathered into columns: short ones cost more than their bytes.
     tap_call : float
         Interpreter time of one tap of one job.
     tap : dict
@@ -79,31 +79,23 @@ class DirectCosts:
         Per multiply-add of such a line.
     """
 
-    call: float = 10e-6
-    job: float = 20e-6
-    thread: float = 60e-6
-    copy: float = 0.025e-9
-    memory: float = 0.055e-9
-    stream: float = 0.03e-9
-    product: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.023e-9, d=0.046e-9, F=0.095e-9, D=0.19e-9)
-    )
-    pack: float = 0.01e-9
-    tap_call: float = 2.5e-6
-    tap: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.2e-9, d=0.4e-9, F=0.4e-9, D=0.8e-9, g=4e-9, G=40e-9)
-    )
-    loop_step: float = 2.0e-9
-    line_call: float = 2e-6
-    short_line: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.17e-9, d=0.18e-9))
-    dot: dict[str, float] = field(default_factory=lambda: _by_dtype(f=3e-9, d=5e-9, F=17e-9, D=17e-9))
-    dot_tail: dict[str, float] = field(default_factory=lambda: _by_dtype(f=0.55e-9, d=0.1e-9))
-    long_line: dict[str, float] = field(
-        default_factory=lambda: _by_dtype(f=0.06e-9, d=0.11e-9, F=0.13e-9, D=0.25e-9, g=2e-9, G=20e-9)
-    )
-
-
-BUILT_IN = DirectCosts()
+    call: float
+    job: float
+    thread: float
+    copy: float
+    memory: float
+    stream: float
+    product: dict[str, float]
+    pack: float
+    run: float
+    tap_call: float
+    tap: dict[str, float]
+    loop_step: float
+    line_call: float
+    short_line: dict[str, float]
+    dot: dict[str, float]
+    dot_tail: dict[str, float]
+    long_line: dict[str, float]
 
 
 def fits(form: str, p: ConvProblem) -> bool:
@@ -275,7 +267,8 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
         )
     )
     *held, along = (max(0, b - a) for a, b in spans)
-    many = p.batch * p.groups * prod(held) * along >= IN_PLACE_OUTPUTS
+    outputs = p.batch * p.groups * prod(held) * along
+    many = outputs >= IN_PLACE_OUTPUTS and outputs * prod(p.kernel_size) >= IN_PLACE_MACS
     few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
     return spans if many and few_others and along >= SHORTEST_ROW else None
 
@@ -374,7 +367,7 @@ class Patches:
 def patches(p: ConvProblem, form: str, host: DirectCosts) -> Patches:
     """The cut of `form`: "band" takes the cheapest of its bands, the others have none."""
     layouts = [_layout(p, rows) for rows in (bands(p) if form == "band" else [(1,) * p.ndim])]
-    return min(layouts, key=lambda layout: _product_seconds(p, layout, host))
+    return min(layouts, key=lambda layout: product_seconds(p, layout, host))
 
 
 def bands(p: ConvProblem) -> list[Ints]:
@@ -400,19 +393,20 @@ def _layout(p: ConvProblem, rows: Ints) -> Patches:
 
 def _product(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     layout = patches(p, form, host)
-    return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), _product_seconds(p, layout, host)
+    return _jobs((p.groups, p.batch, *layout.counts), layout.lengths), product_seconds(p, layout, host)
 
 
-def _product_seconds(p: ConvProblem, layout: Patches, host: DirectCosts) -> float:
+def product_seconds(p: ConvProblem, layout: Patches, host: DirectCosts) -> float:
     """Window in, columns gathered, product, result out."""
     size, rows = p.dtype.itemsize, prod(c.rows for c in layout.cells)
     sizes = (p.groups, p.batch, *layout.counts)
     jobs = _jobs(sizes, layout.lengths)
     gathered = prod(sizes) * layout.turns * p.group_inputs * prod(c.patch for c in layout.cells)
+    runs = gathered / layout.lengths[-1]
     stride = 2.5 if layout.cells[-1].step > 1 else 1
     moved = host.memory * size * (jobs * _window(p, layout.cells, layout.lengths) + 2 * prod(p.out_shape))
     each = size * (host.copy * stride + host.pack) + p.group_outputs * rows * host.product[p.dtype.char]
-    return jobs * host.job + rows * host.tap_call + moved + gathered * each
+    return jobs * host.job + rows * host.tap_call + moved + runs * host.run + gathered * each
 
 
 _MODELS: dict[str, Callable[[str, ConvProblem, DirectCosts], tuple[int, float]]] = {

@@ -37,7 +37,7 @@ METHODS = ("direct", "band", "jit", "separable", "fft", "overlap_save")
 
 
 # Interpreter time of one pass over one slab.
-PASS_SECONDS = 80e-6
+PASS_SECONDS = 50e-6
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:

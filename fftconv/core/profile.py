@@ -20,7 +20,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fftconv.core import cost, cost_direct
 from fftconv.core.cost import HostProfile
 from fftconv.core.cost_direct import DirectCosts
 from fftconv.core.engine import wisdom
@@ -29,6 +28,8 @@ from fftconv.core.engine.host import processor
 FORMAT = "fftconv-profile"
 VERSION = 1
 OFF = "off"
+# The built-in coefficients: `python -m fftconv.tuning.between` makes them from profiles of several machines.
+FILE = Path(__file__).with_name("built_in.json")
 
 Costs = TypeVar("Costs", HostProfile, DirectCosts)
 
@@ -58,7 +59,19 @@ class Profile:
         return self.engines.get(engine) or next(iter(self.engines.values()))
 
 
-BUILT_IN = Profile({"fftw": cost.BUILT_IN, "scipy": cost.BUILT_IN}, cost_direct.BUILT_IN)
+def _built_in() -> Profile:
+    document = json.loads(FILE.read_text(encoding="ascii"))
+    engines = {name: HostProfile(**_frozen(found)) for name, found in document["engines"].items()}
+    return Profile(engines, DirectCosts(**_frozen(document["direct"])))
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _frozen(entry) for name, entry in value.items()}
+    return tuple(value) if isinstance(value, list) else value
+
+
+BUILT_IN = _built_in()
 
 _lock = threading.Lock()
 _current: Profile | None = None
@@ -171,8 +184,10 @@ def _parsed(document: dict[str, Any], source: str) -> Profile:
         raise ValueError("is damaged")
     if not all(isinstance(text, str) and text.isascii() for text in texts.values()):
         raise ValueError("is damaged")
-    spectral = {str(name): _costs(HostProfile, cost.BUILT_IN, found) for name, found in engines.items()}
-    direct = _costs(DirectCosts, cost_direct.BUILT_IN, document.get("direct"))
+    spectral = {
+        str(name): _costs(HostProfile, BUILT_IN.spectral(name), found) for name, found in engines.items()
+    }
+    direct = _costs(DirectCosts, BUILT_IN.direct, document.get("direct"))
     return Profile(spectral, direct, texts if fftw_release() else {}, source)
 
 

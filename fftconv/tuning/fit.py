@@ -74,9 +74,9 @@ def fit(before: Costs, which: Sequence[Name], samples: Sequence[Sample[Costs]]) 
 
     Examples
     --------
-    >>> from fftconv.core.cost_direct import BUILT_IN
+    >>> from fftconv.core.profile import BUILT_IN
     >>> slow = [Sample("", 2e-3 * n, lambda c, n=n: n * c.call) for n in (1, 2, 3)]
-    >>> round(fit(replace(BUILT_IN, call=1e-3), [("call", None)], slow).call, 4)
+    >>> round(fit(replace(BUILT_IN.direct, call=1e-3), [("call", None)], slow).call, 4)
     0.002
     """
     if not samples:

@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import DirectCosts, fits
+from fftconv.core.cost_direct import DirectCosts, fits, patches, product_seconds
 from fftconv.core.methods import gemm, jit, lines, taps
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.profile import in_force
 from fftconv.tuning.fit import Sample, fit, names
 from fftconv.tuning.problems import arrays, problem
 from fftconv.tuning.stopwatch import Stopwatch
@@ -39,11 +40,12 @@ WIDE: tuple[tuple[Ints, Ints, int], ...] = (
     ((2000,), (9,), 16),
 )
 # Forms that are timed in each dtype.
-TIMED = {"lines": "fdFD", "taps": "fdFD", "gemm": "fdFD", "jit": "fd"}
+TIMED = {"lines": "fdFD", "taps": "fdFD", "gemm": "fdFD", "band": "fd", "jit": "fd"}
 EXECUTORS: dict[str, Execute] = {
     "lines": lines.execute,
     "taps": taps.execute,
     "gemm": gemm.execute,
+    "band": gemm.execute,
     "jit": jit.execute,
 }
 
@@ -61,9 +63,15 @@ def _samples(watch: Stopwatch, before: DirectCosts) -> Iterator[Sample[DirectCos
             if problems and form == "jit":
                 jit.warm_up(np.dtype(char))
             for p in problems:
-                predict = partial(_predict, form, p)
+                predict = partial(_predict, form, p) if form != "band" else _as_cut(p)
                 if watch.affords(predict(before)):
                     yield Sample(f"{form} {p}", _seconds(form, p, watch), predict)
+
+
+def _as_cut(p: ConvProblem) -> Callable[[DirectCosts], float]:
+    """Of a band as it is cut now: other coefficients would cut another."""
+    layout = patches(p, "band", in_force().direct)
+    return lambda host: host.call + product_seconds(p, layout, host)
 
 
 def _predict(form: str, p: ConvProblem, host: DirectCosts) -> float:
@@ -75,6 +83,11 @@ def _problems(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
         yield from (problem(x, w, dtype) for x, w in LINES)
         yield problem((200, 400), (1, 9), dtype)
         yield problem((400, 200), (9, 1), dtype)
+    elif form == "band":
+        yield from (problem(x, w, dtype) for x, w in NARROW)
+        yield from (
+            problem(x, w, dtype, (2, 2)) for x, w in (((100, 100), (5, 5)), ((32, 32, 32), (5, 5, 5)))
+        )
     elif form == "gemm":
         yield from (problem(x, w, dtype, (c, c)) for x, w, c in WIDE)
         yield problem((300, 300), (5, 5), dtype)
