@@ -153,3 +153,11 @@ def test_strays_stay_where_they_are():
     assert np.flatnonzero(np.isnan(got)).tolist() == [0, 1, 2]
     assert np.flatnonzero(np.isinf(got)).tolist() == [28, 29, 30, 31, 32]
     np.testing.assert_allclose(np.delete(got, [0, 1, 2, 28, 29, 30, 31, 32]), 5, rtol=1e-13)
+
+
+def test_a_kernel_that_is_not_finite_is_no_warning():
+    """The suite turns warnings into errors. The margins are scaled to a sum that is not finite."""
+    got = signal.convolve(np.ones(9), [1.0, np.inf, -np.inf, 2.0], boundary="renormalize")
+    assert not np.isfinite(got).any()
+    got = signal.convolve(np.ones((3, 9)), [[1.0, np.nan], [1.0, 2.0]], boundary=("renormalize", "reflect"))
+    assert np.isnan(got).all()
