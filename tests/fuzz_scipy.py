@@ -220,7 +220,8 @@ def _means(
         )
         seen, unseen = (over(v, used, np.int64).value[0, 0] for v in (there, gone))
         divisor, size = left.value[0, 0], left.magnitude[0, 0]
-        empty = ((seen == 0) & (unseen > 0)) | (divisor == 0)
+        # what renormalize leaves out is no missing sample: zeros that count beside it are an answer
+        empty = ((seen == 0) & (unseen > 0) & (not ordinary)) | (divisor == 0)
         value = np.where(empty, np.nan, scale * num.value[0, 0] / np.where(empty, 1, divisor))
         error = np.abs(scale) * rounding(num, inner, "auto")[0, 0]
         error = (
