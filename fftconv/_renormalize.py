@@ -65,6 +65,10 @@ class Restriction:
         return _remembered(self, w.tobytes(), w.dtype.char, w.shape)
 
     def _worked_out(self, w: Array) -> list[Correction]:
+        with np.errstate(all="ignore"):
+            return list(self._corrections(w))
+
+    def _corrections(self, w: Array) -> Iterator[Correction]:
         convolved = tuple(i for i, a in enumerate(self.axes) if a.window is not None)
         weights = self._aligned(w, convolved)
         total = weights.sum(convolved, keepdims=True)
@@ -73,9 +77,7 @@ class Restriction:
         reaches = {i: Reach.of(self.axes[i]) for i in convolved if self.weightless[i]}
         for i, reach in reaches.items():
             weights = restricted(weights, i, reach)
-        with np.errstate(all="ignore"):
-            factors = np.where(weights == 0, np.nan, total / weights)
-        return list(_margins(factors, reaches))
+        return _margins(np.where(weights == 0, np.nan, total / weights), reaches)
 
     def _aligned(self, w: Array, convolved: tuple[int, ...]) -> Array:
         """The taps in the order of the full convolution, one axis for each of the result."""

@@ -78,9 +78,9 @@ def _signal_dtype(name: str, in1: np.ndarray, in2: np.ndarray, keywords: dict[st
 def scipy_answer(name: str, in1: np.ndarray, in2: np.ndarray, keywords: dict[str, Any]) -> Answer:
     dtype = _signal_dtype(name, in1, in2, keywords)
     mode = keywords.get("mode", "full")
-    if 0 in in1.shape and name in ("fftconvolve", "oaconvolve"):
-        return Answer(dtype, np.zeros((0,) * max(in1.ndim, in2.ndim)))
     operands = aligned(name, in1, in2, mode, keywords.get("axes"))
+    if any(operands.in1.shape[i] == 0 for i in operands.axes):
+        return Answer(dtype, np.zeros((0,) * operands.in1.ndim))  # of any empty shape
     words = keywords.get("boundary", "constant")
     words = [words] * len(operands.axes) if isinstance(words, str) else words
     words = ["constant" if mode == "valid" else PADDED[w] for w in words]
@@ -220,7 +220,8 @@ def _means(
         )
         seen, unseen = (over(v, used, np.int64).value[0, 0] for v in (there, gone))
         divisor, size = left.value[0, 0], left.magnitude[0, 0]
-        empty = ((seen == 0) & (unseen > 0)) | (divisor == 0)
+        # what renormalize leaves out is no missing sample: zeros that count beside it are an answer
+        empty = ((seen == 0) & (unseen > 0) & (not ordinary)) | (divisor == 0)
         value = np.where(empty, np.nan, scale * num.value[0, 0] / np.where(empty, 1, divisor))
         error = np.abs(scale) * rounding(num, inner, "auto")[0, 0]
         error = (
@@ -228,7 +229,8 @@ def _means(
         ) / np.abs(divisor)
         answer.value[place], answer.lost[place] = value, empty
         answer.slack[place] = error + 4 * float(np.finfo(dtype).eps) * finite(value)
-        answer.unsure[place] = ~empty & (np.abs(divisor) < 1e-9 * size)
+        # nobody has said what is left of the weight of a kernel that is not finite
+        answer.unsure[place] = (~empty & (np.abs(divisor) < 1e-9 * size)) | (not np.isfinite(taps).all())
     if dtype == np.float16:
         answer.slack += 2.0**-24
         answer.unsure |= finite(answer.value) > 60000

@@ -175,3 +175,11 @@ def test_factors_are_those_of_the_values():
     for _ in range(2):
         with pytest.raises(ValueError, match="taps whose sum is not zero"):
             signal.convolve(x, w, "same", boundary="renormalize")
+
+
+def test_a_kernel_that_is_not_finite_is_no_warning():
+    """The suite turns warnings into errors. The margins are scaled to a sum that is not finite."""
+    got = signal.convolve(np.ones(9), [1.0, np.inf, -np.inf, 2.0], boundary="renormalize")
+    assert not np.isfinite(got).any()
+    got = signal.convolve(np.ones((3, 9)), [[1.0, np.nan], [1.0, 2.0]], boundary=("renormalize", "reflect"))
+    assert np.isnan(got).all()
