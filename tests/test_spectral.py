@@ -70,7 +70,15 @@ def test_products_of_real_and_of_complex_matrices(monkeypatch, wide):
 
 @pytest.mark.parametrize("kind", ("matrix", "groups", "depthwise"))
 def test_chunks_and_rounds_of_the_least_size(monkeypatch, kind):
-    for bound in ("EXECUTE_BYTES", "ROUND_BYTES", "PRODUCT_BYTES", "LINE"):
+    for bound in (
+        "EXECUTE_BYTES",
+        "ROUND_BYTES",
+        "PRODUCT_BYTES",
+        "LINE",
+        "TURNED_ROWS",
+        "MOST_BINS",
+        "FEWEST_BINS",
+    ):
         monkeypatch.setattr(channels, bound, 1)
     pair, groups = KINDS[kind]
     p = problem((30, 25), (4, 3), "same", "f8", Extras(batch=3, channels=pair, groups=groups))

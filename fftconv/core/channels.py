@@ -4,8 +4,8 @@ Two ways, told apart by the inputs that an output sees:
 
 * One input each (`products`): forward, multiply by one kernel's spectrum after the other, inverse. A job holds
   a few channels of a few tiles, and never leaves the cache between its transforms.
-* Several inputs: a matrix product over channels per frequency. A round of many tiles is transformed, laid out with
-  the frequency outermost, multiplied and transformed back, each step shared by all workers. The kernel's spectra,
+* Several inputs: a matrix product over channels per frequency. A round of many tiles is transformed, multiplied a
+  block of frequencies at a time, and transformed back, each step shared by all workers. The kernel's spectra,
   often the largest array of all, are then read once a round.
 
 Nothing here depends on the number of workers, so neither do the bits of the result.
@@ -29,11 +29,15 @@ from fftconv.core.tiling import TileLayout
 EXECUTE_BYTES = 3 * 2**17
 # Bytes of input and output spectra in a round: within the L3 cache of most hosts.
 ROUND_BYTES = 3 * 2**23
-# Bytes of spectra in one call of the batched product.
+# Bytes of input and output spectra in one call of the batched product: they are turned in the cache.
 PRODUCT_BYTES = 2**20
+# Rows of spectra that are turned at a time: a cache line of each stays in the innermost cache.
+TURNED_ROWS = 512
+# Frequencies of one such call: enough to share among workers, and to fill cache lines.
+MOST_BINS, FEWEST_BINS = 512, 32
 # Input times output channels up to which complex128 matrices are multiplied as real ones.
 WIDE = 1024
-# A transposed copy writes whole cache lines where it can.
+# Bytes of a cache line; copies that turn an array move whole ones where they can.
 LINE = 64
 # Outputs of one input that share a job, and with it a forward transform: all of them where that leaves enough jobs
 # to share among workers, else at least so many.
@@ -61,6 +65,13 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while chunk := list(islice(rest, size)):
         yield chunk
+
+
+def odd_lines(length: int, itemsize: int) -> int:
+    """At least `length` items that fill an odd number of cache lines: columns then do not share a set of the cache."""
+    if itemsize > LINE or LINE % itemsize:
+        return length
+    return (-(-length * itemsize // LINE) | 1) * (LINE // itemsize)
 
 
 @dataclass(frozen=True)
@@ -132,16 +143,15 @@ class Channels:
 
     @lazy
     def input_chunk(self) -> int:
-        """Input channels of one execute; the channels of a chunk are whole cache lines in the rounds."""
-        least = 1 if self.products else LINE // self.bin_bytes
-        return even(self.problem.in_channels, max(self._held, least))
+        """Input channels of one execute."""
+        return even(self.problem.in_channels, self._held)
 
     @lazy
     def output_chunk(self) -> int:
         """Output channels of one execute; where inputs are alone, one output of each."""
         if self.products:
             return self.input_chunk
-        return even(self.problem.out_channels, max(self._held, LINE // self.bin_bytes))
+        return even(self.problem.out_channels, self._held)
 
     @lazy
     def outputs_of_one(self) -> int:
@@ -202,13 +212,32 @@ class Channels:
         return even(self.jobs, ROUND_BYTES // each)
 
     @lazy
+    def pitch(self) -> int:
+        """Bins from one row of the spectra of a round to the next."""
+        return odd_lines(self.bins, self.bin_bytes)
+
+    def turned_pitch(self, channels: int) -> int:
+        """Bins from one frequency to the next where the spectra of a round lie frequency by frequency."""
+        return odd_lines(self.round_slots * self.slot * channels, self.bin_bytes)
+
+    @lazy
     def bin_chunk(self) -> int:
-        """Frequencies in one call of the batched product."""
+        """Frequencies in one call of the batched product: whole cache lines of them."""
         p = self.problem
-        n = self.round_slots * self.slot
-        each = p.out_channels * p.group_inputs * (2 if self.widened else 1)
-        each += n * (p.in_channels + p.out_channels)
-        return even(self.bins, max(16, PRODUCT_BYTES // (each * self.bin_bytes)))
+        each = self.round_slots * self.slot * (p.in_channels + p.out_channels) * self.bin_bytes
+        line = max(1, LINE // self.bin_bytes)
+        wanted = min(MOST_BINS, max(FEWEST_BINS, PRODUCT_BYTES // each))
+        return -(-even(self.bins, wanted) // line) * line
+
+    @lazy
+    def turned_bytes(self) -> int:
+        """Spectra of one call of the batched product."""
+        p = self.problem
+        return (
+            self.bin_chunk
+            * (self.turned_pitch(p.in_channels) + self.turned_pitch(p.out_channels))
+            * self.bin_bytes
+        )
 
 
 @lru_cache(maxsize=256)

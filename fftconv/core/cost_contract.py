@@ -146,7 +146,8 @@ def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> in
         same = c.input_chunk == c.output_chunk
         plans = c.input_chunk if same else c.input_chunk + c.output_chunk
         jobs = c.jobs * -(-p.in_channels // c.input_chunk)
-        total += c.round_slots * spectrum * (p.in_channels + p.out_channels)
+        total += c.round_slots * c.slot * c.pitch * c.bin_bytes * (p.in_channels + p.out_channels)
+        total += min(workers, -(-c.bins // c.bin_chunk)) * c.turned_bytes
     workers = min(workers, jobs)
     tiles = workers * plans * (signal + spectrum * (2 if fresh else 1))
     # the kernel's transforms are idle by then, and stay as long as the cache has room

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
 _state = threading.local()
 _pool: ThreadPoolExecutor | None = None
 _pool_lock = threading.Lock()
-# threads that work, or are about to, for calls that may have more than one
-_busy = 0
+
+
+class _Crew:
+    """The threads that work, or are about to, for one call that may have more than one."""
+
+    size = 1
+
+
+# Weak, so that a call that an interrupt ended anywhere leaves nothing behind.
+_crews: WeakSet[_Crew] = WeakSet()
 
 
 def available_cpus() -> int:
@@ -99,11 +108,10 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
         drain(iter(jobs))
         return
     take = _SharedIterator(jobs)
-    hired = _hire(workers)
-    helpers: list[Future[None]] = []
+    crew, helpers = _Crew(), list[Future[None]]()
     try:
         # what a job plans by itself is planned under the options of this call
-        helpers += (_submit(adopt, get_config(), _drain, take, drain) for _ in range(hired))
+        helpers += (_submit(adopt, get_config(), _drain, take, drain) for _ in range(_hire(crew, workers)))
         _drain(take, drain)
     except BaseException:
         take.stop()
@@ -113,7 +121,7 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
             # a helper that never got a thread has nothing to do any more
             if not f.cancel():
                 f.exception()
-        _dismiss(hired)
+        _crews.discard(crew)
     for f in helpers:
         if not f.cancelled() and (error := f.exception()) is not None:
             raise error
@@ -162,25 +170,19 @@ def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
         return _pool.submit(f, *args)
 
 
-def _hire(workers: int) -> int:
+def _hire(crew: _Crew, workers: int) -> int:
     """How many helpers a call of so many workers gets, beside those that work for other calls."""
-    global _busy
     with _pool_lock:
-        helpers = max(0, workers - 1 - _busy)
-        _busy += 1 + helpers
+        helpers = max(0, workers - 1 - sum(other.size for other in _crews))
+        crew.size = 1 + helpers
+        _crews.add(crew)
     return helpers
-
-
-def _dismiss(helpers: int) -> None:
-    global _busy
-    with _pool_lock:
-        _busy = max(0, _busy - 1 - helpers)
 
 
 def _after_fork() -> None:
     """Threads do not survive a fork: the child starts with no pool and fresh locks."""
-    global _pool, _pool_lock, _busy
-    _busy = 0
+    global _pool, _pool_lock
+    _crews.clear()
     _pool = None
     _pool_lock = threading.Lock()
 

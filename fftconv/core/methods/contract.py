@@ -1,8 +1,9 @@
-"""Sums over channels: one matrix product per frequency, on spectra with the frequency outermost.
+"""Sums over channels: one matrix product per frequency.
 
-A round is (\\*bins, slots, tiles, channels): for each frequency a matrix of tiles by channels, which BLAS multiplies
-by the kernel's. The copies into and out of that order move whole cache lines, and are made where the transforms
-have just left their spectra in the cache.
+Transforms leave spectra channel by channel, (tiles, channels, bins); a product wants a matrix of tiles by channels for
+each frequency. The turn from one to the other is made on a block of frequencies at a time, between the scratch of the
+round and a private one that stays in the cache with its product: turned as a whole, spectra would be written a cache
+line here and there all over the memory of a round, at ten times the price.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from itertools import product
 
 import numpy as np
 
-from fftconv.core.channels import Channels, Range, ranges
+from fftconv.core.channels import TURNED_ROWS, Channels, Range, ranges
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job
 from fftconv.core.methods.blas import one_thread
 from fftconv.core.methods.tiles import Sink, Source
-from fftconv.core.workers import for_each, share
+from fftconv.core.spare import spare
+from fftconv.core.workers import share
 
 Slot = tuple[tuple[int, Job], Range]
 
@@ -51,16 +53,17 @@ class Round:
     @staticmethod
     def shapes(channels: Channels) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Of the scratch for input and output spectra."""
-        held = (channels.bins, channels.round_slots, channels.slot)
-        return (*held, channels.problem.in_channels), (*held, channels.problem.out_channels)
+        p, held = channels.problem, (channels.round_slots, channels.slot)
+        return (*held, p.in_channels, channels.pitch), (*held, p.out_channels, channels.pitch)
 
     def run(self, jobs: list[Job], workers: int) -> None:
         """Answer `jobs`, at most `round_slots` of them."""
         p, c = self.channels.problem, self.channels
         slots = list(enumerate(jobs))
         share(product(slots, ranges(p.in_channels, c.input_chunk)), self._forward, workers)
+        rows = len(jobs) * c.slot
         with one_thread():
-            for_each(ranges(c.bins, c.bin_chunk), lambda bins: self._multiply(bins, len(jobs)), workers)
+            share(ranges(c.bins, c.bin_chunk), lambda taken: self._multiply(taken, rows), workers)
         share(product(slots, ranges(p.out_channels, c.output_chunk)), self._backward, workers)
 
     def _spec(self, channels: int) -> FFTSpec:
@@ -71,37 +74,56 @@ class Round:
         with self.engine.borrow(self._spec(self.channels.input_chunk)) as plan:
             for (slot, job), (a, b) in jobs:
                 self.source.gather(job, range(a, b), plan.signal)
-                bins = bins_first(self.channels, plan.forward()[:, : b - a])
-                np.copyto(self.inputs[:, slot, :, a:b].reshape(bins.shape), bins)
+                spectra = _bins_last(self.channels, plan.forward()[:, : b - a])
+                np.copyto(self._held(self.inputs[slot, :, a:b], spectra.shape), spectra)
 
     def _backward(self, jobs: Iterator[Slot]) -> None:
         with self.engine.borrow(self._spec(self.channels.output_chunk)) as plan:
             for (slot, job), (a, b) in jobs:
-                bins = bins_first(self.channels, plan.spectrum[:, : b - a])
-                np.copyto(bins, self.outputs[:, slot, :, a:b].reshape(bins.shape))
+                spectra = _bins_last(self.channels, plan.spectrum[:, : b - a])
+                np.copyto(spectra, self._held(self.outputs[slot, :, a:b], spectra.shape))
                 self.sink.scatter(job, range(a, b), plan.backward())
 
-    def _multiply(self, bins: Range, slots: int) -> None:
+    def _held(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The bins of (tiles, channels, pitch) without what lies between rows, in the shape of `_bins_last`."""
+        return rows[..., : self.channels.bins].reshape(shape)
+
+    def _multiply(self, jobs: Iterator[Range], tiles: int) -> None:
         """[tiles x I] * [I x J] for each frequency and group."""
+        p, c = self.channels.problem, self.channels
+        dtype = self.inputs.dtype
+        x_rows, y_rows = (rows.reshape(-1, c.pitch) for rows in (self.inputs, self.outputs))
+        x_rows, y_rows = x_rows[: tiles * p.in_channels], y_rows[: tiles * p.out_channels]
+        shapes = [(c.bin_chunk, c.turned_pitch(rows)) for rows in (p.in_channels, p.out_channels)]
+        with (
+            spare(self.engine, shapes[0], dtype) as x_turned,
+            spare(self.engine, shapes[1], dtype) as y_turned,
+        ):
+            for begin, end in jobs:
+                x, y = x_turned[: end - begin, : len(x_rows)], y_turned[: end - begin, : len(y_rows)]
+                for rows in ranges(len(x_rows), TURNED_ROWS):
+                    np.copyto(x[:, slice(*rows)], x_rows[slice(*rows), begin:end].T)
+                self._products(x, self.spectra[begin:end], y)
+                for rows in ranges(len(y_rows), TURNED_ROWS):
+                    np.copyto(y_rows[slice(*rows), begin:end].T, y[:, slice(*rows)])
+
+    def _products(self, x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:
+        """Of (bins, tiles and inputs) with the kernel's matrices, into (bins, tiles and outputs)."""
         p = self.channels.problem
-        count = bins[1] - bins[0]
-        x, y, w = (
-            self.inputs[slice(*bins), :slots],
-            self.outputs[slice(*bins), :slots],
-            self.spectra[slice(*bins)],
-        )
+        inputs, outputs = p.group_inputs, p.group_outputs
         if self.channels.widened:
             real = x.real.dtype
             x, y, w = x.view(real), y.view(real), w.view(real)
-        x = x.reshape(count, -1, p.groups, x.shape[-1] // p.groups)
-        y = y.reshape(count, -1, p.groups, y.shape[-1] // p.groups)
+            inputs, outputs = 2 * inputs, 2 * outputs
+        x = x.reshape(len(x), -1, p.groups, inputs)
+        y = y.reshape(len(y), -1, p.groups, outputs)
         # the kernel's matrices lie as they are multiplied: transposed ones take BLAS three times as long
-        w = w.reshape(count, p.groups, -1, w.shape[-1])
+        w = w.reshape(len(w), p.groups, -1, w.shape[-1])
         np.matmul(x.swapaxes(1, 2), w, out=y.swapaxes(1, 2))
 
 
-def bins_first(channels: Channels, spectra: np.ndarray) -> np.ndarray:
-    """A view (\\*bins, batch, blocks, \\*carried, channels) of spectra (batch, channels, blocks, \\*spatial)."""
+def _bins_last(channels: Channels, spectra: np.ndarray) -> np.ndarray:
+    """A view (batch, blocks, \\*carried, channels, \\*bins) of spectra (batch, channels, blocks, \\*spatial)."""
     transformed = (3 + a for a in channels.layout.axes)
     carried = (3 + a for a in channels.carried)
-    return spectra.transpose(*transformed, 0, 2, *carried, 1)
+    return spectra.transpose(0, 2, *carried, 1, *transformed)
