@@ -341,3 +341,18 @@ def test_one_short_line(dtype, flip):
         executor(chosen)(chosen, x, w, out)
         np.testing.assert_array_equal(out, answer("lines", p, x, w))
         oracle.assert_close(p, out, x, w)
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    "size, kernel", [((100, 78), (6, 5)), ((40, 9, 12), (3, 2, 3)), ((9, 40, 12), (2, 3, 2))]
+)
+def test_tall_arrays_have_the_bits_of_wide_ones(size, kernel):
+    """Rows of the loops run along the longest axis; terms are added in the order of the kernel all the same."""
+    p = problem(size, kernel, "valid", "f8")
+    jit.warm_up(p.dtype)
+    x, w = arrays(p)
+    got, want = (np.empty(p.out_shape, p.dtype) for _ in range(2))
+    jit.execute(plan("jit", p), x, w, got)
+    taps.execute(plan("direct", p), x, w, want)
+    assert np.array_equal(got, want)

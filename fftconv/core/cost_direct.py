@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
 
+from fftconv.core.boundary import Boundary
 from fftconv.core.cells import Cells, cut
 from fftconv.core.problem import ConvProblem, Ints
 
@@ -27,7 +28,7 @@ LOOP_BYTES = 512 * 2**10
 ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
 # What it costs to load the compiler and to compile the loops of one dtype.
-WARM_UP_SECONDS = 0.05
+WARM_UP_SECONDS = 0.07
 # Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
 # only the others from a copy.
 IN_PLACE_OUTPUTS = 16384
@@ -254,6 +255,24 @@ def row_outputs(p: ConvProblem) -> int:
     return max(128, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
 
 
+def line_axis_of(p: ConvProblem, along: int) -> int | None:
+    """Where rows run along one axis: the axis that lines of the kernel follow each other on.
+
+    Rows along any axis but the last have none: terms would be added in another order.
+    """
+    if along != p.ndim - 1:
+        return None
+    return max(range(along), key=lambda i: (p.kernel_size[i] > 1, i), default=None)
+
+
+@lru_cache(maxsize=1024)
+def open_axes(p: ConvProblem) -> tuple[int, ...]:
+    """Along which axes rows in place find what lies outside the input: masked, or in their tables."""
+    across, last = line_axis_of(p, p.ndim - 1), p.ndim - 1
+    found = [] if across is None or p.boundary[across] == Boundary.CONSTANT else [across]
+    return tuple(found if p.boundary[last] else [*found, last])
+
+
 @lru_cache(maxsize=1024)
 def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
@@ -281,7 +300,7 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
     rows = prod(p.out_shape) / n
     steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
-    copied = 2 * (p.ndim if p.boundary[-1] else p.ndim - 1) if middle else jobs
+    copied = 2 * (p.ndim - len(open_axes(p))) if middle else jobs
     moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]

@@ -4,7 +4,7 @@ Terms are added in the same order, each product rounded before it is added. (Com
 own products of them are fused.) So a call may be answered by `taps` while nothing is compiled yet, and later calls by
 compiled code, and no result depends on which.
 
-Loading the compiler and compiling takes some 40 ms, which no call is charged that cannot repay them: a call that
+Loading the compiler and compiling takes some 70 ms, which no call is charged that cannot repay them: a call that
 would lose more than that in `taps` has the loop compiled at once. The time that other calls spend in `taps` is
 added up, and when compiling would have paid for itself a background thread does it. `warm_up` does it at once.
 
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fftconv.core.cells import cut
-from fftconv.core.cost_direct import chunks, inside, loop_cells, loop_lengths
+from fftconv.core.cost_direct import chunks, inside, line_axis_of, loop_cells, loop_lengths, open_axes
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.methods.loops import Loops
@@ -81,13 +81,16 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     if middle is None:
         for_each(_boxes(p), from_a_copy, plan.workers)
         return
-    # rows read zeros beyond their ends; where something else lies there they are cut short
-    held = _held(p, middle)
-    read: list[Any] = [slice(a * c.step + c.first, None) for (a, _), c in zip(held, single, strict=False)]
-    rest = [slice(None)] * (p.ndim - len(held))
-    window, region = inputs[at(*read, *rest)], outputs[at(*(slice(*span) for span in held), *rest)]
-    within = middle[-1] if rest else (0, region.shape[-1])
-    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, within)
+    # along the others rows find what lies outside; where they do not they are cut short
+    found, held = open_axes(p), _held(p, middle)
+    read = [
+        slice(None) if i in found else slice(a * c.step + c.first, None)
+        for i, ((a, _), c) in enumerate(zip(held, single, strict=True))
+    ]
+    window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
+    within = middle[-1] if p.ndim - 1 in found else (0, region.shape[-1])
+    beyond = line_axis_of(p, p.ndim - 1) in found
+    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, (within, beyond))
 
     def work(box: Box | None) -> None:
         if box is None:
@@ -110,9 +113,10 @@ def _boxes(p: ConvProblem) -> tuple[Box, ...]:
     return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
 
 
-def _held(p: ConvProblem, middle: tuple[Span, ...]) -> tuple[Span, ...]:
-    """The outputs that rows in place answer, per axis; of the last one all, where zeros lie outside."""
-    return middle if p.boundary[-1] else middle[:-1]
+def _held(p: ConvProblem, middle: tuple[Span, ...]) -> Box:
+    """The outputs that rows in place answer, per axis."""
+    found = open_axes(p)
+    return tuple((0, m) if i in found else middle[i] for i, m in enumerate(p.output_size))
 
 
 @lru_cache(maxsize=256)
@@ -121,7 +125,7 @@ def _frame(p: ConvProblem) -> tuple[Box, ...]:
     middle = _held(p, inside(p) or ())
     slabs = [
         (*middle[:i], span, *((0, n) for n in p.output_size[i + 1 :]))
-        for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=False))
+        for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=True))
         for span in ((0, a), (b, m))
         if span[0] < span[1]
     ]
@@ -140,13 +144,12 @@ def _answer(sums: Sums, window: np.ndarray, out: np.ndarray, scratch: Scratch) -
     p = sums.problem
     axis = max(range(p.ndim), key=lambda i: (out.shape[3 + i], i))
     window = line_up(window, (axis, p.stride[axis]), scratch)
-    every = (0, out.shape[3 + axis])
     if out.strides[3 + axis] == out.itemsize and whole_steps(out):
-        sums.calls(axis, window, out, every).make()
+        sums.calls(axis, window, out).make()
         return
     target = last(out, axis)
     total = scratch.take("total", target.shape, p.dtype)
-    sums.calls(axis, window, put_back(total, axis), every).make()
+    sums.calls(axis, window, put_back(total, axis)).make()
     target[...] = total
 
 
@@ -181,8 +184,7 @@ class Bench(threading.local):
         self.desk.load(x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size), self.box)
         lined_up = line_up(window, (self.axis, p.stride[self.axis]), self.scratch)
         if self.calls is None:
-            every = (0, p.output_size[self.axis])
-            self.calls = Sums(loops, p, self.weights).calls(self.axis, lined_up, self.sums, every)
+            self.calls = Sums(loops, p, self.weights).calls(self.axis, lined_up, self.sums)
             self.claims = self.calls.numbers[:, 0]
         self.claims[...] = 0
         self.calls.make()

@@ -2,21 +2,27 @@
 
 One function serves every geometry, because all geometry is in tables of positions::
 
-    out[places[r] + j] = sum_t weights[t] * x[starts[r] + offsets[t] + j]
+    out[places[r] + j] = sum_{o, v, k} weights[o, v, k] * x[starts[r] + outers[o] + lines[firsts[r] + v] + steps[k] + j]
 
-for every row r of outputs and, from each of `spots` on, a few vectors of neighbours j. They stay in registers while
-all taps are added to them, one after the other, so an output is written once and never read. (To the processor
-these are independent sums, whose additions need not wait for each other.) Spots may overlap: what is computed twice is
-the same.
+for every row r of outputs and, from each of `spots` on, a few vectors of neighbours j. Taps are the lines v of a kernel
+along one axis (a line may lie outside the input: `OUTSIDE` in its place, and it is zeros), the `taps` places k of a
+line, and all other axes and channels o. The sums stay in registers while all taps are added to them, one after the
+other, so an output is written once and never read. (To the processor these are independent sums, whose additions need
+not wait for each other.) Spots may overlap: what is computed twice is the same.
 
-A second function is for rows that reach past the ends of the input. Tap t of output j is sample ``columns[t] + j``
-of its row; where that is not within `width` the function loads nothing and has a zero.
+Two rows of outputs are summed side by side where one reads the lines of the other, one further on: line v of the first
+is line v - 1 of the second. What is loaded serves both, and loads would else be what a loop waits for.
+
+Another function is for rows that reach past the ends of the input. Place k of output j is sample ``columns[k] + j``
+of its row; where that is not within `width` it loads nothing and has a zero. It takes two spots at a time, one at
+either end.
 
 Rows are claimed, `block` of them at a time, from a counter that all threads share: they meet in memory and need not
-hand over the interpreter's lock to share out work that takes less than a millisecond.
+hand over the interpreter's lock to share out work that takes less than a millisecond. Their tables are those of
+`each` rows of one input, to be repeated at distances of `x.step` and `out.step`.
 
 It is written in LLVM's language and not in Python for numba because numba takes a third of a second to load what it has
-compiled before, and this takes a twentieth of that to compile. Two things depend on it that a compiler of
+compiled before, and this takes a tenth of that to compile. Two things depend on it that a compiler of
 Python would not promise either: vectors as wide as the processor has them, and products that are rounded before
 they are added (LLVM fuses the two only where a program allows it), which makes the bits those of NumPy.
 """
@@ -27,7 +33,6 @@ import ctypes
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -35,10 +40,26 @@ import numpy as np
 ABREAST = 4
 
 FIELDS = (
-    *("next", "x", "starts", "offsets", "columns", "weights", "out", "places", "spots"),
-    *("block", "rows", "taps", "count", "width"),
+    *(
+        "next",
+        "x",
+        "starts",
+        "firsts",
+        "lines",
+        "outers",
+        "steps",
+        "columns",
+        "weights",
+        "out",
+        "places",
+        "spots",
+    ),
+    *("block", "rows", "each", "x.step", "out.step", "apart", "count", "others", "long", "taps", "width"),
 )
 """What a call consists of: a row of int64, addresses first. `next` is the first row that nobody has claimed."""
+
+OUTSIDE = -(2**63)
+"""Where a line lies that is outside the input."""
 
 Loop = Callable[[int], None]
 """``loop(address of a call)``; it runs without the interpreter's lock."""
@@ -57,39 +78,42 @@ claim:
   br i1 %r.any, label %row, label %exit
 row:
   %r = phi i64 [ %r.first, %claim ], [ %r.next, %row.end ]
-  %start.at = getelementptr i64, ptr %starts, i64 %r
-  %start = load i64, ptr %start.at
-  %place.at = getelementptr i64, ptr %places, i64 %r
-  %place = load i64, ptr %place.at
+  %turn = udiv i64 %r, %each
+  %turned = mul i64 %turn, %each
+  %own = sub i64 %r, %turned
+  %start.at = getelementptr i64, ptr %starts, i64 %own
+  %start.own = load i64, ptr %start.at
+  %start.turn = mul i64 %turn, %x.step
+  %start = add i64 %start.own, %start.turn
+  %place.at = getelementptr i64, ptr %places, i64 %own
+  %place.own = load i64, ptr %place.at
+  %place.turn = mul i64 %turn, %out.step
+  %place = add i64 %place.own, %place.turn
+  %line.first.at = getelementptr i64, ptr %firsts, i64 %own
+  %line.first = load i64, ptr %line.first.at
+  %line.list = getelementptr i64, ptr %lines, i64 %line.first
   br label %spot
 spot:
   %c = phi i64 [ 0, %row ], [ %c.next, %spot.end ]
-  %j.at = getelementptr i64, ptr %spots, i64 %c
-  %j = load i64, ptr %j.at
-  %first = add i64 %start, %j
-  br label %tap
-tap:
-  %t = phi i64 [ 0, %spot ], [ %t.next, %tap ]
+  %spot.at = getelementptr i64, ptr %spots, i64 %c
+{spots}
+  br label %outer
+outer:
+  %o = phi i64 [ 0, %spot ], [ %o.next, %outer.end ]
 {sums}
-  %offset.at = getelementptr i64, ptr %offsets, i64 %t
-  %offset = load i64, ptr %offset.at
-  %from = add i64 %first, %offset
-  %source = getelementptr {number}, ptr %x, i64 %from
-  %weight.at = getelementptr {number}, ptr %weights, i64 %t
-  %weight = load {number}, ptr %weight.at, align 1
-  %w.first = insertelement {vector} undef, {number} %weight, i32 0
-  %w = shufflevector {vector} %w.first, {vector} undef, <{lanes} x i32> zeroinitializer
-{mask}
-{loads}
-{terms}
-  %t.next = add i64 %t, 1
-  %more.taps = icmp slt i64 %t.next, %taps
-  br i1 %more.taps, label %tap, label %spot.end
+  %outer.at = getelementptr i64, ptr %outers, i64 %o
+  %outer.place = load i64, ptr %outer.at
+  %base = add i64 %start, %outer.place
+  %o.lines = mul i64 %o, %long
+  br label %section0
+{sections}
+outer.end:
+  %o.next = add i64 %o, 1
+  %more.outer = icmp slt i64 %o.next, %others
+  br i1 %more.outer, label %outer, label %spot.end
 spot.end:
-  %to = add i64 %place, %j
-  %target = getelementptr {number}, ptr %out, i64 %to
 {stores}
-  %c.next = add i64 %c, 1
+  %c.next = add i64 %c, {together}
   %more.spots = icmp slt i64 %c.next, %count
   br i1 %more.spots, label %spot, label %row.end
 row.end:
@@ -100,69 +124,221 @@ exit:
   ret void
 }}
 """
+
+# Lines that are read by the same rows. What is read of a line outside are the same zeros over and over.
+_SECTION = """
+section{s}:
+  br label %line{s}
+line{s}:
+  %v{s} = phi i64 [ {begin}, %section{s} ], [ %v{s}.next, %line{s}.end ]
+{line_sums}
+  %line{s}.at = getelementptr i64, ptr %line.list, i64 %v{s}
+  %line{s}.place = load i64, ptr %line{s}.at
+  %outside{s} = icmp eq i64 %line{s}.place, {outside}
+  %moving{s} = select i1 %outside{s}, i64 0, i64 -1
+  %from{s} = add i64 %base, %line{s}.place
+{lines}
+  br label %tap{s}
+tap{s}:
+  %k{s} = phi i64 [ 0, %line{s} ], [ %k{s}.next, %tap{s} ]
+{tap_sums}
+  %step{s}.at = getelementptr i64, ptr %steps, i64 %k{s}
+  %step{s}.place = load i64, ptr %step{s}.at
+  %step{s} = and i64 %step{s}.place, %moving{s}
+{taps}
+  %k{s}.next = add i64 %k{s}, 1
+  %more.taps{s} = icmp slt i64 %k{s}.next, %taps
+  br i1 %more.taps{s}, label %tap{s}, label %line{s}.end
+line{s}.end:
+  %v{s}.next = add i64 %v{s}, 1
+  %more.lines{s} = icmp slt i64 %v{s}.next, {end}
+  br i1 %more.lines{s}, label %line{s}, label %{after}
+"""
+_SOURCE = """\
+  %there{s}.{q} = add i64 %from{s}, %j{q}
+  %inside{s}.{q} = getelementptr {number}, ptr %x, i64 %there{s}.{q}
+  %source{s}.{q} = select i1 %outside{s}, ptr @zeros, ptr %inside{s}.{q}"""
+# Line v of one row is line v - 1 of the next.
+_WEIGHTS = """\
+  %line{s}.{r} = sub i64 %v{s}, {r}
+  %line{s}.{r}.all = add i64 %o.lines, %line{s}.{r}
+  %line{s}.{r}.first = mul i64 %line{s}.{r}.all, %taps
+  %weights{s}.{r} = getelementptr {number}, ptr %weights, i64 %line{s}.{r}.first"""
+_WEIGHT = """\
+  %weight{s}.{r}.at = getelementptr {number}, ptr %weights{s}.{r}, i64 %k{s}
+  %weight{s}.{r} = load {number}, ptr %weight{s}.{r}.at, align 1
+  %w{s}.{r}.first = insertelement {vector} undef, {number} %weight{s}.{r}, i32 0
+  %w{s}.{r} = shufflevector {vector} %w{s}.{r}.first, {vector} undef, <{lanes} x i32> zeroinitializer"""
+_AT = "  %at{s}.{q} = getelementptr {number}, ptr %source{s}.{q}, i64 %step{s}"
+_LOAD = """\
+  %x{s}.{c}.at = getelementptr {vector}, ptr %at{s}.0, i64 {c}
+  %x{s}.{c} = load {vector}, ptr %x{s}.{c}.at, align 1"""
+# As numbers without a sign, what lies before the first sample lies far beyond the last.
+_COLUMN = """\
+  %column{s}.at = getelementptr i64, ptr %columns, i64 %k{s}
+  %column{s} = load i64, ptr %column{s}.at"""
+_MASKED_LOAD = """\
+  %lane{s}.{c}.wide = add i64 %column{s}, %j{c}
+  %lane{s}.{c} = trunc i64 %lane{s}.{c}.wide to i32
+  %lane{s}.{c}.first = insertelement {indices} undef, i32 %lane{s}.{c}, i32 0
+  %lane{s}.{c}.all = shufflevector {indices} %lane{s}.{c}.first, {indices} undef, {indices} zeroinitializer
+  %lane{s}.{c}.each = add {indices} %lane{s}.{c}.all, <{counted}>
+  %within{s}.{c} = icmp ult {indices} %lane{s}.{c}.each, %end.all
+  %x{s}.{c} = call {vector} @llvm.masked.load.v{lanes}{short}.p0(
+      ptr %at{s}.{c}, i32 1, <{lanes} x i1> %within{s}.{c}, {vector} zeroinitializer)"""
+_END = """
+  %end = trunc i64 %width to i32
+  %end.first = insertelement {indices} undef, i32 %end, i32 0
+  %end.all = shufflevector {indices} %end.first, {indices} undef, {indices} zeroinitializer"""
+_TERM = """\
+  %term{s}.{r}.{c} = {multiply} {vector} %w{s}.{r}, %x{s}.{c}
+  %sum{s}.{r}.{c} = {add} {vector} %tap{s}.{r}.{c}, %term{s}.{r}.{c}"""
+_SPOT = """\
+  %j{q}.at = getelementptr i64, ptr %spot.at, i64 {q}
+  %j{q} = load i64, ptr %j{q}.at"""
+_TARGET = """\
+  %row{r}.{q} = mul i64 %apart, {r}
+  %place{r}.{q}.row = add i64 %place, %row{r}.{q}
+  %place{r}.{q} = add i64 %place{r}.{q}.row, %j{q}
+  %target{r}.{q} = getelementptr {number}, ptr %out, i64 %place{r}.{q}"""
+_STORE = """\
+  %to{r}.{c} = getelementptr {vector}, ptr %target{r}.{q}, i64 {i}
+  store {vector} {sum}, ptr %to{r}.{c}, align 1"""
 _FIELD = """\
   %{field}.at = getelementptr i64, ptr %call, i64 {i}
   %{field}{number} = load i64, ptr %{field}.at"""
 _ADDRESS = "\n  %{field} = inttoptr i64 %{field}.number to ptr"
-# The first product must come out as it is: only -0 leaves both zeros their sign.
-_SUM = "  %sum{c} = phi {vector} [ {zero}, %spot ], [ %sum{c}.next, %tap ]"
-_LOAD = """\
-  %x{c}.at = getelementptr {vector}, ptr %source, i64 {c}
-  %x{c} = load {vector}, ptr %x{c}.at, align 1"""
-_TERM = """\
-  %term{c} = {multiply} {vector} %w, %x{c}
-  %sum{c}.next = {add} {vector} %sum{c}, %term{c}"""
-_STORE = """\
-  %out{c}.at = getelementptr {vector}, ptr %target, i64 {c}
-  store {vector} %sum{c}.next, ptr %out{c}.at, align 1"""
-# As numbers without a sign, what lies before the first sample lies far beyond the last.
-_MASK = """\
-  %column.at = getelementptr i64, ptr %columns, i64 %t
-  %column = load i64, ptr %column.at
-  %lane.wide = add i64 %column, %j
-  %lane = trunc i64 %lane.wide to i32
-  %lane.first = insertelement <{lanes} x i32> undef, i32 %lane, i32 0
-  %lane.all = shufflevector <{lanes} x i32> %lane.first, <{lanes} x i32> undef, <{lanes} x i32> zeroinitializer
-  %lane.each = add <{lanes} x i32> %lane.all, <{count}>
-  %end = trunc i64 %width to i32
-  %end.first = insertelement <{lanes} x i32> undef, i32 %end, i32 0
-  %end.all = shufflevector <{lanes} x i32> %end.first, <{lanes} x i32> undef, <{lanes} x i32> zeroinitializer
-  %inside = icmp ult <{lanes} x i32> %lane.each, %end.all"""
-_MASKED_LOAD = """\
-  %x0 = call {vector} @llvm.masked.load.v{lanes}{short}.p0(
-      ptr %source, i32 1, <{lanes} x i1> %inside, {vector} zeroinitializer)"""
-_DECLARED = "declare {vector} @llvm.masked.load.v{lanes}{short}.p0(ptr, i32, <{lanes} x i1>, {vector})\n"
+_DECLARED = """
+@zeros = private constant [1024 x i8] zeroinitializer, align 64
+declare {vector} @llvm.masked.load.v{lanes}{short}.p0(ptr, i32, <{lanes} x i1>, {vector})
+"""
 
 
-def source(dtype: np.dtype, lanes: int, abreast: int) -> str:
-    """The function that sums `abreast` vectors of `lanes` outputs at a time, as text; with 0, the one for edges."""
+@dataclass(frozen=True)
+class Shape:
+    """What is summed side by side: `rows` of outputs, in each so many vectors of so many `lanes`.
+
+    With `edge` it is two vectors anywhere in a row, which may reach past its ends.
+    """
+
+    lanes: int
+    abreast: int
+    rows: int = 1
+    edge: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of a row from one spot on."""
+        return self.lanes * (1 if self.edge else self.abreast)
+
+    @property
+    def name(self) -> str:
+        return f"sum_{self.lanes}_{self.abreast}_{self.rows}{'_edge' * self.edge}"
+
+
+def words(dtype: np.dtype, lanes: int) -> dict[str, object]:
+    """How LLVM calls a number, a vector of them, and what is done with them."""
     floats, bits = dtype.kind == "f", 8 * dtype.itemsize
     number = {4: "float", 8: "double"}[dtype.itemsize] if floats else f"i{bits}"
-    words = {
+    return {
         "number": number,
         "lanes": lanes,
         "vector": f"<{lanes} x {number}>",
+        "indices": f"<{lanes} x i32>",
+        "counted": ", ".join(f"i32 {lane}" for lane in range(lanes)),
+        # the first product must come out as it is: only -0 leaves both zeros their sign
         "zero": f"<{', '.join([f'{number} -0.0'] * lanes)}>" if floats else "zeroinitializer",
         "multiply": "fmul" if floats else "mul",
         "add": "fadd" if floats else "add",
         "short": f"{'f' if floats else 'i'}{bits}",
-        "count": ", ".join(f"i32 {lane}" for lane in range(lanes)),
+        "outside": OUTSIDE,
     }
 
-    def each(line: str) -> str:
-        return "\n".join(line.format(c=c, **words) for c in range(abreast or 1))
 
-    text = _FUNCTION.format(
-        name=f"sum_{lanes * abreast}",
-        fields="\n".join(map(_field, range(1, len(FIELDS)))),
-        mask="" if abreast else _MASK.format(**words),
-        loads=each(_LOAD if abreast else _MASKED_LOAD),
-        sums=each(_SUM),
-        terms=each(_TERM),
-        stores=each(_STORE),
-        **words,
+def source(dtype: np.dtype, shape: Shape) -> str:
+    """One function as text."""
+    own = words(dtype, shape.lanes)
+    spots = range(shape.abreast if shape.edge else 1)
+    vectors = [(r, c) for r in range(shape.rows) for c in range(shape.abreast)]
+    sums = {v: "%sum.{}.{}".format(*v) for v in vectors}
+    sections, outer_sums = [], sums
+    for s, (rows, begin, end, after) in enumerate(_sections(shape.rows)):
+        text, sums = _section(shape, own, (s, rows), sums)
+        sections.append(text.format(s=s, begin=begin, end=end, after=after, **own))
+    fields = [_field(i) for i in range(1, len(FIELDS))]
+    return _FUNCTION.format(
+        name=shape.name,
+        fields="\n".join(fields)
+        + (_END.format(**own) if shape.edge else "")
+        + "\n  %beyond = add i64 %long, 1",
+        spots="\n".join(_SPOT.format(q=q) for q in spots),
+        sums="\n".join(
+            f"  {outer_sums[v]} = phi {own['vector']} [ {own['zero']}, %spot ], [ {sums[v]}, %outer.end ]"
+            for v in vectors
+        ),
+        sections="".join(sections),
+        stores="\n".join(
+            [_TARGET.format(r=r, q=q, **own) for r in range(shape.rows) for q in spots]
+            + [
+                _STORE.format(r=r, c=c, q=c * shape.edge, i=c * (not shape.edge), sum=sums[r, c], **own)
+                for r, c in vectors
+            ]
+        ),
+        together=len(spots),
     )
-    return text if abreast else _DECLARED.format(**words) + text
+
+
+def _sections(rows: int) -> list[tuple[range, str, str, str]]:
+    """Which rows read which lines, first and beyond the last, and where to go then."""
+    if rows == 1:
+        return [(range(1), "0", "%long", "outer.end")]
+    return [
+        (range(1), "0", "1", "section1"),
+        (range(2), "1", "%long", "section2"),
+        (range(1, 2), "%long", "%beyond", "outer.end"),
+    ]
+
+
+Sums = dict[tuple[int, int], str]
+
+
+def _section(shape: Shape, own: dict[str, object], at: tuple[int, range], sums: Sums) -> tuple[str, Sums]:
+    """The text of a section but for its bounds, and the names of the sums after it."""
+    (s, rows), vectors = at, range(shape.abreast)
+    spots = vectors if shape.edge else range(1)
+
+    def each(line: str, **over: range) -> str:
+        (name, values), *others = over.items()
+        if others:
+            (second, inner), *_ = others
+            return "\n".join(line.format(s=s, **{name: a, second: b}, **own) for a in values for b in inner)
+        return "\n".join(line.format(s=s, **{name: a}, **own) for a in values)
+
+    after = {**sums, **{(r, c): f"%sum{s}.{r}.{c}" for r in rows for c in vectors}}
+    phi = "  %{to} = phi {vector} [ {before}, %{come} ], [ %sum{s}.{r}.{c}, %{back} ]"
+    line_sums, tap_sums = [], []
+    for r in rows:
+        for c in vectors:
+            names, line = {"s": s, "r": r, "c": c, **own}, f"line{s}.{r}.{c}.before"
+            line_sums.append(
+                phi.format(to=line, before=sums[r, c], come=f"section{s}", back=f"line{s}.end", **names)
+            )
+            tap_sums.append(
+                phi.format(to=f"tap{s}.{r}.{c}", before=f"%{line}", come=f"line{s}", back=f"tap{s}", **names)
+            )
+    masks = [_COLUMN.format(s=s)] if shape.edge else []
+    loads = each(_MASKED_LOAD if shape.edge else _LOAD, c=vectors)
+    taps = [each(_WEIGHT, r=rows), each(_AT, q=spots), *masks, loads, each(_TERM, r=rows, c=vectors)]
+    parts = {
+        "line_sums": "\n".join(line_sums),
+        "tap_sums": "\n".join(tap_sums),
+        "lines": "\n".join([each(_SOURCE, q=spots), each(_WEIGHTS, r=rows)]),
+        "taps": "\n".join(taps),
+    }
+    text = _SECTION
+    for part, lines in parts.items():
+        text = text.replace("{" + part + "}", lines)
+    return text, after
 
 
 def _field(i: int) -> str:
@@ -177,25 +353,26 @@ class Loops:
 
     Attributes
     ----------
-    by_outputs : tuple of (int, Loop)
-        For rows of at least so many outputs, the widest first.
-    edge : (int, Loop)
-        Outputs at a time, and the loop that looks where a row ends.
+    by_outputs : tuple of (Shape, Loop)
+        The widest first.
+    edge : (Shape, Loop)
+        The one that looks where a row ends.
     engine : object
         What keeps the code alive.
     """
 
-    by_outputs: tuple[tuple[int, Loop], ...]
-    edge: tuple[int, Loop]
+    by_outputs: tuple[tuple[Shape, Loop], ...]
+    edge: tuple[Shape, Loop]
     engine: object
 
-    def of(self, n: int) -> tuple[int, Loop]:
-        """Outputs at a time, and the loop for rows of n outputs."""
-        return next(found for found in self.by_outputs if found[0] <= n)
+    def of(self, n: int, paired: bool) -> tuple[Shape, Loop]:
+        """The loop for rows of n outputs, two rows at a time if it may be and there is one."""
+        fitting = [found for found in self.by_outputs if found[0].outputs <= n]
+        return max(fitting, key=lambda found: (found[0].outputs, found[0].rows if paired else -found[0].rows))
 
 
 def compiled(char: str) -> Loops:
-    """The loops of one dtype: some 20 ms, and as much once for the compiler itself."""
+    """The loops of one dtype: some 40 ms, and 20 once for the compiler itself."""
     import llvmlite.binding as llvm
 
     # older versions want it, newer ones refuse it
@@ -206,10 +383,12 @@ def compiled(char: str) -> Loops:
     features = llvm.get_host_cpu_features()
     dtype = np.dtype(char)
     lanes = (64 if features.get("avx512f") else 32 if features.get("avx2") else 16) // dtype.itemsize
-    shapes = sorted({(lanes, ABREAST), (lanes, 2), (lanes, 1), (max(1, lanes // 4), 1), (1, 1)}, key=prod)[
-        ::-1
-    ]
-    module = llvm.parse_assembly("".join(source(dtype, *shape) for shape in [*shapes, (lanes, 0)]))
+    # every function takes time to compile: short rows are not summed in pairs
+    wide = [Shape(lanes, ABREAST, 2), *(Shape(lanes, abreast) for abreast in (ABREAST, 2, 1))]
+    narrow = [Shape(n, 1) for n in {max(1, lanes // 4), 1} - {lanes}]
+    edge = Shape(lanes, 2, edge=True)
+    text = _DECLARED.format(**words(dtype, lanes)) + "".join(source(dtype, s) for s in [*wide, *narrow, edge])
+    module = llvm.parse_assembly(text)
     module.verify()
     machine = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
@@ -217,7 +396,7 @@ def compiled(char: str) -> Loops:
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
 
-    def loop(outputs: int) -> Loop:
-        return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(f"sum_{outputs}"))
+    def loop(shape: Shape) -> tuple[Shape, Loop]:
+        return shape, ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(shape.name))
 
-    return Loops(tuple((prod(s), loop(prod(s))) for s in shapes), (lanes, loop(0)), engine)
+    return Loops(tuple(map(loop, wide + narrow)), loop(edge), engine)

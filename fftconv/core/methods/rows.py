@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fftconv.core.cost_direct import LOOP_MACS, row_outputs
+from fftconv.core.boundary import fold
+from fftconv.core.cost_direct import LOOP_MACS, line_axis_of, row_outputs
 from fftconv.core.methods.blocks import Scratch, Span
-from fftconv.core.methods.loops import FIELDS, Loop, Loops
+from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
 from fftconv.core.problem import ConvProblem, Ints
 
 LINE_BYTES = 64
@@ -60,29 +62,81 @@ Memory = tuple[Ints, Ints]
 """Shape and strides in bytes."""
 
 
-def tables(p: ConvProblem, along: tuple[int, int], x: Memory, out: Memory) -> tuple[np.ndarray, ...]:
-    """Starts, offsets, columns and places of `loops`: of one group, in rows of outputs along an axis.
+class Tables(NamedTuple):
+    """What the fields of that name hold; see `loops`."""
 
-    `along` is (axis, lo): the first window begins where `x` (N, G, I, \\*reach) does, along that axis lo samples
-    before.
+    starts: np.ndarray
+    places: np.ndarray
+    firsts: np.ndarray
+    lines: np.ndarray
+    outers: np.ndarray
+    steps: np.ndarray
+    columns: np.ndarray
+
+
+def tables(p: ConvProblem, at: Geometry, lo: int, pair: int) -> Tables:
+    """The tables of one kernel and one input.
+
+    Along the axis of rows the first window begins lo samples before `x`. Unless `pair` is zero, rows are summed with
+    those so many further on.
     """
-    axis, lo = along
-    lengths, counts = x[0][3:], out[0][3:]
-    steps, targets = ([step // p.dtype.itemsize for step in strides] for _, strides in (x, out))
-    offsets, columns = np.arange(p.group_inputs) * steps[2], np.zeros(p.group_inputs, np.int64)
-    starts, places = (np.arange(out[0][0]) * step[0] for step in (steps, targets))
+    steps, targets = ([step // p.dtype.itemsize for step in strides] for _, strides in (at.x, at.out))
+    lengths, counts, across = at.x[0][3:], at.out[0][3:], line_axis_of(p, at.axis)
+    starts, places, firsts = (np.zeros(1, np.int64) for _ in range(3))
+    outers, lines = np.arange(p.group_inputs) * steps[2], np.zeros(1, np.int64)
+    columns = 0 * outers
     for i, (k, s, d) in enumerate(zip(p.kernel_size, p.stride, p.rhs_dilation, strict=True)):
         taps = np.arange(k) * d
-        if i == axis:
+        if i == at.axis:
             # as `line_up` lays samples out
-            offsets = _outer(offsets, taps // s + taps % s * (lengths[i] // s) - lo)
-            columns = _outer(columns, taps - lo)
+            along, column = taps // s + taps % s * (lengths[i] // s) - lo, taps - lo
+            if across is None:
+                outers, columns = _outer(outers, along), _outer(columns, column)
+            continue
+        rows, first = np.arange(counts[i]), np.zeros(counts[i], np.int64)
+        from_row = rows * (s * steps[3 + i])
+        if i == across:
+            rows = _pairs(counts[i], pair) if pair else rows
+            long = k + (pair > 0)
+            lines = _lines(p, i, at.beyond, rows[:, None] * s + np.arange(long) * d)
+            lines = np.where(lines < 0, OUTSIDE, lines * steps[3 + i]).reshape(-1)
+            first, from_row = np.arange(rows.size) * long, 0 * rows
         else:
-            offsets = _outer(offsets, taps * steps[3 + i])
+            outers = _outer(outers, taps * steps[3 + i])
             columns = _outer(columns, 0 * taps)
-            starts = _outer(starts, np.arange(counts[i]) * (s * steps[3 + i]))
-            places = _outer(places, np.arange(counts[i]) * targets[3 + i])
-    return starts, offsets, columns, places
+        starts = _outer(starts, from_row)
+        places = _outer(places, rows * targets[3 + i])
+        firsts = _outer(firsts, first)
+    if across is None:
+        # one line of all taps, in their order
+        along, column, outers = outers, columns, np.zeros(1, np.int64)
+    return Tables(starts, places, firsts, np.ascontiguousarray(lines), outers, along, column)
+
+
+def _pairs(m: int, apart: int) -> np.ndarray:
+    """The first rows of pairs that cover m rows; two pairs may meet."""
+    begins = np.unique(np.minimum(np.arange(0, m, 2 * apart), m - 2 * apart))
+    return np.unique(_outer(begins, np.arange(apart)))
+
+
+def _lines(p: ConvProblem, axis: int, beyond: bool, positions: np.ndarray) -> np.ndarray:
+    """The samples that stand there, -1 for zeros; `beyond` the ends of the input if there the first is the first."""
+    if not beyond:
+        return positions
+    n, boundary = p.input_size[axis], p.boundary[axis]
+    positions = positions - p.pads[axis][0]
+    if boundary:
+        return fold(positions, n, boundary)
+    return np.where((positions < 0) | (positions >= n), -1, positions)
+
+
+def line_pairs(p: ConvProblem, axis: int, rows: int) -> int:
+    """How far apart the rows are of which one reads the lines of the other, one further on; 0 where none do."""
+    across = line_axis_of(p, axis)
+    if across is None or p.kernel_size[across] < 2 or p.rhs_dilation[across] % p.stride[across]:
+        return 0
+    apart = p.rhs_dilation[across] // p.stride[across]
+    return apart if rows >= 2 * apart else 0
 
 
 def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -106,7 +160,9 @@ def edge_spots(m: int, middle: Span, outputs: int) -> np.ndarray:
     """The same for what a span in the middle leaves of a row of m outputs."""
     begin, end = middle
     before, after = np.arange(0, begin, outputs), np.arange(m - outputs, end - outputs, -outputs)
-    return np.unique(np.clip(np.concatenate([before, after]), 0, m - outputs))
+    found = np.unique(np.clip(np.concatenate([before, after]), 0, m - outputs))
+    # they are taken two at a time
+    return np.append(found, found[-1:]) if found.size % 2 else found
 
 
 @dataclass(frozen=True)
@@ -124,6 +180,8 @@ class Geometry:
         Of (N, G, I, \\*reach) and (N, G, O, \\*counts), in bytes.
     weights : tuple of int
         Strides of the kernels (G, O, taps).
+    beyond : bool
+        Whether `x` has the whole of the axis of lines, and lines may lie outside.
     phase : int
         How many numbers beyond the begin of a line of the cache the first output lies; or what it reads, where all
         taps are as far beyond.
@@ -134,6 +192,7 @@ class Geometry:
     x: Memory
     out: Memory
     weights: Ints
+    beyond: bool
     phase: int
 
 
@@ -147,45 +206,60 @@ def calls(
     """
     (begin, end), m = at.middle, at.out[0][3 + at.axis]
     lo = p.pads[at.axis][0] if end - begin < m else 0
-    starts, offsets, columns, places = found = tables(p, (at.axis, lo), at.x, at.out)
+    across = line_axis_of(p, at.axis)
+    pair = 0 if across is None else line_pairs(p, at.axis, at.out[0][3 + across])
     parts = -(-(end - begin) // row_outputs(p))
     length = -(-(end - begin) // parts)
     if parts > 1:
         length = -(-length // ROUND) * ROUND
-    outputs, loop = loops.of(length)
-    line = LINE_BYTES // p.dtype.itemsize
+    shape, loop = loops.of(length, pair > 0)
+    if shape.rows == 1:
+        pair = 0
+    found, line = tables(p, at, lo, pair), LINE_BYTES // p.dtype.itemsize
     each = [
-        (loop, outputs, spots((a, min(a + length, end)), outputs, (at.phase + a) % line))
+        (loop, shape, found, spots((a, min(a + length, end)), shape.outputs, (at.phase + a) % line))
         for a in range(begin, end, length)
     ]
     if end - begin < m:
-        outputs, loop = loops.edge
-        each.append((loop, outputs, edge_spots(m, at.middle, outputs)))
-    rows, taps = starts.size, offsets.size
+        shape, loop = loops.edge
+        each.append((loop, shape, tables(p, at, lo, 0), edge_spots(m, at.middle, shape.outputs)))
+    step, target = (strides[0] // p.dtype.itemsize for _, strides in (at.x, at.out))
+    taps = prod(p.kernel_size) * p.group_inputs
+    long = 1 if across is None else p.kernel_size[across]
     numbers = [
         {
             "next": 0,
             "x": g * at.x[1][1],
-            "starts": starts.ctypes.data,
-            "offsets": offsets.ctypes.data,
-            "columns": columns.ctypes.data,
+            **{field: getattr(found, field).ctypes.data for field in Tables._fields},
             "weights": g * at.weights[0] + o * at.weights[1],
             "out": g * at.out[1][1] + o * at.out[1][2],
-            "places": places.ctypes.data,
             "spots": begins.ctypes.data,
-            "block": max(1, min(rows // 8, LOOP_MACS // (taps * begins.size * outputs))),
-            "rows": rows,
-            "taps": taps,
+            "block": max(
+                1,
+                min(
+                    at.x[0][0] * found.starts.size // 8,
+                    LOOP_MACS // (taps * begins.size * shape.outputs * shape.rows),
+                ),
+            ),
+            "rows": at.x[0][0] * found.starts.size,
+            "each": found.starts.size,
+            "x.step": step,
+            "out.step": target,
+            "apart": 0 if across is None else pair * (at.out[1][3 + across] // p.dtype.itemsize),
             "count": begins.size,
+            "others": found.outers.size,
+            "long": long,
+            "taps": found.steps.size,
             "width": p.input_size[at.axis],
         }
         for g in range(at.out[0][1])
         for o in range(at.out[0][2])
-        for _, outputs, begins in each
+        for _, shape, found, begins in each
     ]
     table = np.array([[row[field] for field in FIELDS] for row in numbers], np.int64)
     kernels = at.out[0][1] * at.out[0][2]
-    return [loop for loop, _, _ in each] * kernels, table, (*found, *(begins for _, _, begins in each))
+    alive = [array for _, _, found, begins in each for array in (*found, begins)]
+    return [loop for loop, *_ in each] * kernels, table, tuple(alive)
 
 
 _X, _WEIGHTS, _OUT = map(FIELDS.index, ("x", "weights", "out"))
@@ -212,15 +286,18 @@ class Sums(NamedTuple):
     problem: ConvProblem
     weights: np.ndarray
 
-    def calls(self, axis: int, x: np.ndarray, out: np.ndarray, middle: Span) -> Calls:
+    def calls(
+        self, axis: int, x: np.ndarray, out: np.ndarray, ends: tuple[Span, bool] | None = None
+    ) -> Calls:
         """What gives outputs (N, G, O, \\*counts) in rows along an axis, from what the first of them read on in `x`.
 
-        Of `middle` see `Geometry`.
+        Of `ends`, which are `middle` and `beyond`, see `Geometry`.
         """
+        middle, beyond = ends or ((0, out.shape[3 + axis]), False)
         w, to = self.weights, out.ctypes.data
         decides = x if self.problem.kernel_size[axis] == 1 else out
         phase = decides.ctypes.data // out.itemsize % (LINE_BYTES // out.itemsize)
-        at = Geometry(axis, middle, (x.shape, x.strides), (out.shape, out.strides), w.strides, phase)
+        at = Geometry(axis, middle, (x.shape, x.strides), (out.shape, out.strides), w.strides, beyond, phase)
         loops, numbers, tables = calls(self.problem, self.loops, at)
         numbers = numbers.copy()
         numbers[:, _X] += x.ctypes.data
