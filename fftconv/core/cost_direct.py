@@ -65,8 +65,12 @@ class DirectCosts:
         Interpreter time of one tap of one job.
     tap : dict
         Per multiply-add of the blocked form.
+    handover : float
+        By which a job of a matrix product takes longer beside other threads.
     loop_step : float
         One tap of the compiled form, for all the outputs that are summed abreast.
+    loop_start : float
+        To begin and to store the outputs that are summed abreast, whatever the taps.
     line_call : float
         Interpreter time of one np.convolve.
     short_line : dict
@@ -90,7 +94,9 @@ class DirectCosts:
     run: float
     tap_call: float
     tap: dict[str, float]
+    handover: float
     loop_step: float
+    loop_start: float
     line_call: float
     short_line: dict[str, float]
     dot: dict[str, float]
@@ -145,23 +151,32 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> float
     """Predicted time of `form`."""
     if form == "direct":
         form = cheapest(p, host)
-    jobs, busy = _MODELS[form](form, p, host)
-    used = _worth_waking(jobs, busy, workers, host)
+    work = _MODELS[form](form, p, host)
+    used = _worth_waking(form, work, workers, host)
     # a single line needs next to nothing around it
-    call = 0.0 if form == "lines" and jobs == 1 else host.call
-    return call + (busy / used + host.thread if used > 1 else busy)
+    call = 0.0 if form == "lines" and work[0] == 1 else host.call
+    return call + _shared(form, work, used, host)
 
 
 def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts) -> int:
     """How many of `most` threads `form` has work for that repays waking them."""
     if form == "direct":
         form = cheapest(p, host)
-    return _worth_waking(*_MODELS[form](form, p, host), most, host)
+    return _worth_waking(form, _MODELS[form](form, p, host), most, host)
 
 
-def _worth_waking(jobs: int, busy: float, most: int, host: DirectCosts) -> int:
-    used = min(most, jobs)
-    return used if used > 1 and busy / used + host.thread < busy else 1
+def _worth_waking(form: str, work: tuple[int, float], most: int, host: DirectCosts) -> int:
+    used = min(most, work[0])
+    return used if used > 1 and _shared(form, work, used, host) < work[1] else 1
+
+
+def _shared(form: str, work: tuple[int, float], used: int, host: DirectCosts) -> float:
+    """Time of jobs on so many threads. Products are many short calls to a job, between which threads wait."""
+    jobs, busy = work
+    if used == 1:
+        return busy
+    waits = host.handover if form in ("gemm", "band") else 0.0
+    return busy / used + host.thread + -(-jobs // used) * waits
 
 
 def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
@@ -280,14 +295,17 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     n = p.output_size[-1] if middle else max(lengths[2:])
     abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
     rows = prod(p.out_shape) / n
-    steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
+    starts = rows * -(-n // abreast)
+    steps = starts * p.group_inputs * prod(p.kernel_size)
     copied = 2 * (p.ndim if p.boundary[-1] else p.ndim - 1) if middle else jobs
     moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
         window = jobs * _window(p, cut(p, (1,) * p.ndim), lengths)
         moved += host.memory * size * window + (4 * host.copy * size * window if turned else 0.0)
-    return max(jobs, 2 if middle else 1), copied * host.job + steps * host.loop_step + moved
+    return max(
+        jobs, 2 if middle else 1
+    ), copied * host.job + starts * host.loop_start + steps * host.loop_step + moved
 
 
 # --- lines
