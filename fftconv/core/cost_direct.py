@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
+from typing import NamedTuple
 
 from fftconv.core.cells import Cells, cut
 from fftconv.core.problem import ConvProblem, Ints
@@ -66,7 +67,7 @@ class DirectCosts:
     tap : dict
         Per multiply-add of the blocked form.
     handover : float
-        By which a job of a matrix product takes longer beside other threads.
+        By which a job of a matrix product, or of loops over a copy, takes longer beside other threads.
     loop_step : float
         One tap of the compiled form, for all the outputs that are summed abreast.
     loop_start : float
@@ -151,32 +152,44 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> float
     """Predicted time of `form`."""
     if form == "direct":
         form = cheapest(p, host)
-    work = _MODELS[form](form, p, host)
-    used = _worth_waking(form, work, workers, host)
+    work = work_of(form, p, host)
+    used = _worth_waking(work, workers, host)
     # a single line needs next to nothing around it
-    call = 0.0 if form == "lines" and work[0] == 1 else host.call
-    return call + _shared(form, work, used, host)
+    call = 0.0 if form == "lines" and work.jobs == 1 else host.call
+    return call + _shared(work, used, host)
 
 
 def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts) -> int:
     """How many of `most` threads `form` has work for that repays waking them."""
     if form == "direct":
         form = cheapest(p, host)
-    return _worth_waking(form, _MODELS[form](form, p, host), most, host)
+    return _worth_waking(work_of(form, p, host), most, host)
 
 
-def _worth_waking(form: str, work: tuple[int, float], most: int, host: DirectCosts) -> int:
-    used = min(most, work[0])
-    return used if used > 1 and _shared(form, work, used, host) < work[1] else 1
+class Work(NamedTuple):
+    """Jobs of a form, the seconds of all of them on one worker, and by how many each takes longer beside another."""
+
+    jobs: int
+    busy: float
+    wait: float
 
 
-def _shared(form: str, work: tuple[int, float], used: int, host: DirectCosts) -> float:
-    """Time of jobs on so many threads. Products are many short calls to a job, between which threads wait."""
-    jobs, busy = work
+def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
+    """What `form` has to do. Many short calls to a job are as many at which threads wait for the interpreter."""
+    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None)
+    return Work(*_MODELS[form](form, p, host), host.handover if from_copies else 0.0)
+
+
+def _worth_waking(work: Work, most: int, host: DirectCosts) -> int:
+    used = min(most, work.jobs)
+    return used if used > 1 and _shared(work, used, host) < work.busy else 1
+
+
+def _shared(work: Work, used: int, host: DirectCosts) -> float:
+    """Time on so many threads."""
     if used == 1:
-        return busy
-    waits = host.handover if form in ("gemm", "band") else 0.0
-    return busy / used + host.thread + -(-jobs // used) * waits
+        return work.busy
+    return work.busy / used + host.thread + -(-work.jobs // used) * work.wait
 
 
 def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
@@ -273,8 +286,10 @@ def row_outputs(p: ConvProblem) -> int:
 def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
 
-    It does for long rows, and where few rows have windows that reach outside.
+    It does for long rows whose neighbours read neighbours, and where few rows have windows that reach outside.
     """
+    if p.stride[-1] > 1:
+        return None
     spans = tuple(
         (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
         for n, k, m, s, (lo, _) in zip(

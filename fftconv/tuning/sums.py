@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from math import prod
 
 import numpy as np
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import DirectCosts, fits, patches, product_seconds
+from fftconv.core.cost_direct import DirectCosts, fits, patches, product_seconds, work_of
 from fftconv.core.methods import gemm, jit, lines, taps
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem, Ints
@@ -51,7 +50,7 @@ LONG: tuple[tuple[Ints, Ints], ...] = (
     ((300, 300), (13, 13)),
     ((60, 60, 60), (5, 5, 5)),
 )
-# What two workers share.
+# What two workers share of banded products.
 SHARED: tuple[tuple[Ints, Ints], ...] = (
     ((700, 700), (5, 5)),
     ((700, 700), (9, 9)),
@@ -76,15 +75,25 @@ def sums(watch: Stopwatch, before: DirectCosts) -> tuple[DirectCosts, list[Sampl
 
 
 def _waits(watch: Stopwatch, host: DirectCosts) -> Iterator[float]:
-    """By how many seconds a job of a banded product takes longer beside those of another worker."""
+    """By how many seconds a job takes longer beside those of another worker, where it copies what it reads."""
     if worker_limit() < 2:
         return
-    for char, (x, w) in product("fd", SHARED):
-        p = problem(x, w, np.dtype(char))
-        alone, together = (_seconds("band", p, watch, n) for n in (1, 2))
-        layout = patches(p, "band", in_force().direct)
-        rounds = -(-prod(-(-n // m) for n, m in zip(layout.counts, layout.lengths[2:], strict=True)) // 2)
-        yield (together - host.thread - alone / 2) / rounds
+    for form, char in product(("band", "jit"), "fd"):
+        for p in _shared(form, np.dtype(char)):
+            if fits(form, p):
+                alone, together = (_seconds(form, p, watch, n) for n in (1, 2))
+                rounds = -(-work_of(form, p, in_force().direct).jobs // 2)
+                yield (together - host.thread - alone / 2) / rounds
+
+
+def _shared(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
+    """What two workers share."""
+    if form == "band":
+        yield from (problem(x, w, dtype) for x, w in SHARED)
+    else:
+        yield problem((500, 500), (9, 9), dtype).with_(stride=(2, 2))
+        yield problem((64, 64), (3, 3), dtype, (8, 8)).with_(batch=4)
+        yield problem((32, 32, 32), (5, 5, 5), dtype)
 
 
 def _samples(watch: Stopwatch, before: DirectCosts) -> Iterator[Sample[DirectCosts]]:
