@@ -62,6 +62,8 @@ class HostProfile:
         The same for a job that is alone and whose every index is known beforehand.
     thread : float
         Seconds to wake the other workers and to meet again.
+    handover : float
+        Seconds by which a job takes longer beside other threads: they take the interpreter's lock from each other.
     call : float
         Seconds of interpreter time of any call.
     """
@@ -84,6 +86,7 @@ class HostProfile:
     job: float
     lone: float
     thread: float
+    handover: float
     call: float
 
 
@@ -162,7 +165,7 @@ def shared_seconds(jobs: int, overhead: float, job: float, most: int, host: Host
     workers = min(most, jobs)
     if workers > 1:
         rounds = -(-jobs // workers)
-        together = host.thread + max(jobs * overhead, rounds * (overhead + job))
+        together = host.thread + max(jobs * overhead, rounds * (overhead + job + host.handover))
         if together < alone:
             return together, workers
     return alone, 1

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from math import prod
+from typing import NamedTuple
 
 from fftconv.core.boundary import Boundary
 from fftconv.core.cells import Cells, cut
@@ -66,8 +67,12 @@ class DirectCosts:
         Interpreter time of one tap of one job.
     tap : dict
         Per multiply-add of the blocked form.
+    handover : float
+        By which a job of a matrix product, or of loops over a copy, takes longer beside other threads.
     loop_step : float
         One tap of the compiled form, for all the outputs that are summed abreast.
+    loop_start : float
+        To begin and to store the outputs that are summed abreast, whatever the taps.
     line_call : float
         Interpreter time of one np.convolve.
     short_line : dict
@@ -91,7 +96,9 @@ class DirectCosts:
     run: float
     tap_call: float
     tap: dict[str, float]
+    handover: float
     loop_step: float
+    loop_start: float
     line_call: float
     short_line: dict[str, float]
     dot: dict[str, float]
@@ -146,23 +153,44 @@ def seconds(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> float
     """Predicted time of `form`."""
     if form == "direct":
         form = cheapest(p, host)
-    jobs, busy = _MODELS[form](form, p, host)
-    used = _worth_waking(jobs, busy, workers, host)
+    work = work_of(form, p, host)
+    used = _worth_waking(work, workers, host)
     # a single line needs next to nothing around it
-    call = 0.0 if form == "lines" and jobs == 1 else host.call
-    return call + (busy / used + host.thread if used > 1 else busy)
+    call = 0.0 if form == "lines" and work.jobs == 1 else host.call
+    return call + _shared(work, used, host)
 
 
 def useful_workers(form: str, p: ConvProblem, most: int, host: DirectCosts) -> int:
     """How many of `most` threads `form` has work for that repays waking them."""
     if form == "direct":
         form = cheapest(p, host)
-    return _worth_waking(*_MODELS[form](form, p, host), most, host)
+    return _worth_waking(work_of(form, p, host), most, host)
 
 
-def _worth_waking(jobs: int, busy: float, most: int, host: DirectCosts) -> int:
-    used = min(most, jobs)
-    return used if used > 1 and busy / used + host.thread < busy else 1
+class Work(NamedTuple):
+    """Jobs of a form, the seconds of all of them on one worker, and by how many each takes longer beside another."""
+
+    jobs: int
+    busy: float
+    wait: float
+
+
+def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
+    """What `form` has to do. Many short calls to a job are as many at which threads wait for the interpreter."""
+    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None)
+    return Work(*_MODELS[form](form, p, host), host.handover if from_copies else 0.0)
+
+
+def _worth_waking(work: Work, most: int, host: DirectCosts) -> int:
+    used = min(most, work.jobs)
+    return used if used > 1 and _shared(work, used, host) < work.busy else 1
+
+
+def _shared(work: Work, used: int, host: DirectCosts) -> float:
+    """Time on so many threads."""
+    if used == 1:
+        return work.busy
+    return work.busy / used + host.thread + -(-work.jobs // used) * work.wait
 
 
 def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
@@ -277,8 +305,10 @@ def open_axes(p: ConvProblem) -> tuple[int, ...]:
 def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
 
-    It does for long rows, and where few rows have windows that reach outside.
+    It does for long rows whose neighbours read neighbours, and where few rows have windows that reach outside.
     """
+    if p.stride[-1] > 1:
+        return None
     spans = tuple(
         (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
         for n, k, m, s, (lo, _) in zip(
@@ -299,14 +329,17 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     n = p.output_size[-1] if middle else max(lengths[2:])
     abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
     rows = prod(p.out_shape) / n
-    steps = rows * -(-n // abreast) * p.group_inputs * prod(p.kernel_size)
+    starts = rows * -(-n // abreast)
+    steps = starts * p.group_inputs * prod(p.kernel_size)
     copied = 2 * (p.ndim - len(open_axes(p))) if middle else jobs
     moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
         window = jobs * _window(p, cut(p, (1,) * p.ndim), lengths)
         moved += host.memory * size * window + (4 * host.copy * size * window if turned else 0.0)
-    return max(jobs, 2 if middle else 1), copied * host.job + steps * host.loop_step + moved
+    return max(
+        jobs, 2 if middle else 1
+    ), copied * host.job + starts * host.loop_start + steps * host.loop_step + moved
 
 
 # --- lines

@@ -25,7 +25,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from math import gcd, prod
 from typing import Any, NamedTuple
 
@@ -157,10 +157,17 @@ class Probes(NamedTuple):
         return spans * min(self.width, self.span) + min(rest, self.width)
 
     def positions(self) -> np.ndarray:
-        if self.regular:
-            return np.arange(0, self.size, self.step)
-        at = np.arange(self.size)
-        return at[at % self.span < self.width]
+        """Where they are, read-only: worked out once, as it may take longer than the transforms."""
+        return _positions(self)
+
+
+@lru_cache(maxsize=64)
+def _positions(axis: Probes) -> np.ndarray:
+    at = np.arange(0, axis.size, axis.step)
+    if not axis.regular:
+        at = at[at % axis.span < axis.width]
+    at.flags.writeable = False
+    return at
 
 
 def _probes(plan: ConvPlan) -> Iterator[tuple[int, int]]:

@@ -36,8 +36,9 @@ CHANNEL_SCRATCH = 192 * 2**20
 METHODS = ("direct", "band", "jit", "separable", "fft", "overlap_save")
 
 
-# Interpreter time of one pass over one slab.
+# Interpreter time of one pass over one slab, and of one dense problem of a dilated one: threads take turns at it.
 PASS_SECONDS = 50e-6
+PHASE_SECONDS = 100e-6
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
@@ -248,8 +249,8 @@ def _by_phases(method: str, p: ConvProblem, request: Request, workers: int, prof
         sub = trimmed.problem if trimmed else sub
         if prod(sub.input_size) and prod(sub.kernel_size):
             chosen = _plan(sub, inner, workers // outer, engine, profile).chosen
-            seconds += count * chosen.seconds / outer
-            rank += count * _plan(sub, lone, 1, engine, profile).chosen.seconds / nominal
+            seconds += count * (PHASE_SECONDS + chosen.seconds / outer)
+            rank += count * (PHASE_SECONDS + _plan(sub, lone, 1, engine, profile).chosen.seconds / nominal)
             scratch = max(scratch, chosen.scratch)
     return Candidate(method, seconds, outer * scratch, workers, by_phases=True, rank=rank)
 

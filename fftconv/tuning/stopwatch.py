@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
+
+from fftconv.tuning.fit import FURTHEST
 
 # What is measured in any time at all.
 FLOOR = 1e-3
@@ -46,6 +49,17 @@ class Stopwatch:
             best = min(best, _timed(call, repeat))
             rounds += 1
         return best
+
+
+def usual(found: Sequence[float], before: float) -> float:
+    """The median, above zero and not too far from what it was before; that where nothing was found.
+
+    Examples
+    --------
+    >>> usual([1.0, 2.0, 100.0], 1.5), usual([-1.0], 1.0), usual([], 1.0)
+    (2.0, 0.125, 1.0)
+    """
+    return min(max(median(found), before / FURTHEST), before * FURTHEST) if found else before
 
 
 def _timed(call: Callable[[], Any], repeat: int) -> float:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 
 from fftconv.core import cost_direct
-from fftconv.core.cost_direct import DirectCosts, fits, patches, product_seconds
+from fftconv.core.cost_direct import DirectCosts, fits, patches, product_seconds, work_of
 from fftconv.core.methods import gemm, jit, lines, taps
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.profile import in_force
+from fftconv.core.workers import worker_limit
 from fftconv.tuning.fit import Sample, fit, names
 from fftconv.tuning.problems import arrays, problem
-from fftconv.tuning.stopwatch import Stopwatch
+from fftconv.tuning.stopwatch import Stopwatch, usual
 
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 
@@ -39,6 +42,20 @@ WIDE: tuple[tuple[Ints, Ints, int], ...] = (
     ((32, 32), (5, 5), 16),
     ((2000,), (9,), 16),
 )
+# Rows of many taps, for compiled loops: beside those of few they tell a tap from what begins and ends a row.
+LONG: tuple[tuple[Ints, Ints], ...] = (
+    ((3000,), (33,)),
+    ((100_000,), (101,)),
+    ((250_000,), (11,)),
+    ((300, 300), (13, 13)),
+    ((60, 60, 60), (5, 5, 5)),
+)
+# What two workers share of banded products.
+SHARED: tuple[tuple[Ints, Ints], ...] = (
+    ((700, 700), (5, 5)),
+    ((700, 700), (9, 9)),
+    ((50, 50, 50), (5, 5, 5)),
+)
 # Forms that are timed in each dtype.
 TIMED = {"lines": "fdFD", "taps": "fdFD", "gemm": "fdFD", "band": "fd", "jit": "fd"}
 EXECUTORS: dict[str, Execute] = {
@@ -53,7 +70,30 @@ EXECUTORS: dict[str, Execute] = {
 def sums(watch: Stopwatch, before: DirectCosts) -> tuple[DirectCosts, list[Sample[DirectCosts]]]:
     """The coefficients of direct sums, and the times that they were fitted to."""
     samples = list(_samples(watch, before))
-    return fit(before, names(before, skip=("thread",)), samples), samples
+    found = fit(before, names(before, skip=("thread", "handover")), samples)
+    return replace(found, handover=usual(list(_waits(watch, found)), before.handover)), samples
+
+
+def _waits(watch: Stopwatch, host: DirectCosts) -> Iterator[float]:
+    """By how many seconds a job takes longer beside those of another worker, where it copies what it reads."""
+    if worker_limit() < 2:
+        return
+    for form, char in product(("band", "jit"), "fd"):
+        for p in _shared(form, np.dtype(char)):
+            if fits(form, p):
+                alone, together = (_seconds(form, p, watch, n) for n in (1, 2))
+                rounds = -(-work_of(form, p, in_force().direct).jobs // 2)
+                yield (together - host.thread - alone / 2) / rounds
+
+
+def _shared(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
+    """What two workers share."""
+    if form == "band":
+        yield from (problem(x, w, dtype) for x, w in SHARED)
+    else:
+        yield problem((500, 500), (9, 9), dtype).with_(stride=(2, 2))
+        yield problem((64, 64), (3, 3), dtype, (8, 8)).with_(batch=4)
+        yield problem((32, 32, 32), (5, 5, 5), dtype)
 
 
 def _samples(watch: Stopwatch, before: DirectCosts) -> Iterator[Sample[DirectCosts]]:
@@ -88,19 +128,23 @@ def _problems(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
         yield from (
             problem(x, w, dtype, (2, 2)) for x, w in (((100, 100), (5, 5)), ((32, 32, 32), (5, 5, 5)))
         )
+        # large arrays leave the cache, which rows and columns of small ones do not
+        yield problem((64, 64, 64), (5, 5, 5), dtype)
     elif form == "gemm":
         yield from (problem(x, w, dtype, (c, c)) for x, w, c in WIDE)
         yield problem((300, 300), (5, 5), dtype)
     else:
         yield from (problem(x, w, dtype) for x, w in NARROW)
+        if form == "jit":
+            yield from (problem(x, w, dtype) for x, w in LONG)
         yield problem((64, 64), (3, 3), dtype, (4, 4))
         strided = problem((500, 500), (5, 5), dtype)
         yield strided.with_(stride=(2, 2))
 
 
-def _seconds(form: str, p: ConvProblem, watch: Stopwatch) -> float:
-    """Of a call on one worker, by one form."""
-    chosen = Candidate(form, workers=1)
+def _seconds(form: str, p: ConvProblem, watch: Stopwatch, workers: int = 1) -> float:
+    """Of a call by one form."""
+    chosen = Candidate(form, workers=workers)
     plan = ConvPlan(p, chosen, (chosen,), "")
     x, w = arrays(p)
     out = np.empty(p.out_shape, p.dtype)

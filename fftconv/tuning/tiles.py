@@ -20,7 +20,7 @@ from fftconv.core.tiling import TileLayout, block_step
 from fftconv.core.workers import for_each, worker_limit
 from fftconv.tuning.fit import Name, Sample, fit
 from fftconv.tuning.problems import arrays, problem
-from fftconv.tuning.stopwatch import Stopwatch
+from fftconv.tuning.stopwatch import Stopwatch, usual
 
 FITTED: tuple[Name, ...] = (
     ("call", None),
@@ -46,6 +46,8 @@ SUMMED: tuple[tuple[Ints, Ints, int], ...] = (
     ((64, 64), (9, 9), 16),
     ((128, 128), (15, 15), 8),
 )
+# What two workers share, in a good many jobs.
+SHARED: tuple[tuple[Ints, Ints], ...] = (((500_000,), (65,)), ((700, 700), (9, 9)), ((64, 64, 64), (5, 5, 5)))
 # Samples that one job multiplies when threads are timed: about a third of a millisecond each.
 THREAD_WORK = 300_000
 
@@ -55,8 +57,9 @@ def tiles(
 ) -> tuple[HostProfile, list[Sample[HostProfile]]]:
     """Coefficients beside those of transforms, and the times that they were fitted to."""
     samples = list(_samples(engine, watch, before))
-    found = fit(before, FITTED, samples)
-    return replace(found, thread=_waking(watch, before.thread)), samples
+    found = replace(fit(before, FITTED, samples), thread=_waking(watch, before.thread))
+    waits = list(_waits(engine, watch, found))
+    return replace(found, handover=usual(waits, before.handover)), samples
 
 
 def _samples(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
@@ -77,16 +80,35 @@ def _tilings(engine: Engine, p: ConvProblem, host: HostProfile) -> list[Tiling]:
     return list(dict.fromkeys(found))
 
 
+def _waits(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[float]:
+    """By how many seconds a job takes longer beside those of another worker."""
+    if worker_limit() < 2:
+        return
+    for char, (x, w) in product("fd", SHARED):
+        p = problem(x, w, np.dtype(char))
+        tiling = _tilings(engine, p, host)[0]
+        alone, together = (_seconds(engine, p, (tiling, n), watch) for n in (1, 2))
+        jobs, overhead, job = ChannelCost(TileLayout(p, tiling), host).steps[-1]
+        rounds = -(-jobs // 2)
+        if jobs > 3:
+            yield (together - host.thread - alone + (jobs - rounds) * (overhead + job)) / rounds
+
+
 def _timed(
     engine: Engine, watch: Stopwatch, p: ConvProblem, tilings: list[Tiling]
 ) -> Iterator[Sample[HostProfile]]:
+    for tiling in tilings:
+        seconds = _seconds(engine, p, (tiling, 1), watch)
+        yield Sample(f"nfft {'x'.join(map(str, tiling.nfft))} {p}", seconds, partial(_predict, p, tiling))
+
+
+def _seconds(engine: Engine, p: ConvProblem, how: tuple[Tiling, int], watch: Stopwatch) -> float:
+    """Of a call by a tiling on so many workers."""
     x, w = arrays(p)
     out = np.empty(p.out_shape, p.dtype)
-    for tiling in tilings:
-        chosen = Candidate("overlap_save", workers=1, tiling=tiling)
-        plan = ConvPlan(p, chosen, (chosen,), engine.name)
-        seconds = watch.fastest(lambda plan=plan: spectral.execute(plan, x, w, out))  # type: ignore[misc]
-        yield Sample(f"nfft {'x'.join(map(str, tiling.nfft))} {p}", seconds, partial(_predict, p, tiling))
+    chosen = Candidate("overlap_save", workers=how[1], tiling=how[0])
+    plan = ConvPlan(p, chosen, (chosen,), engine.name)
+    return watch.fastest(lambda: spectral.execute(plan, x, w, out))
 
 
 def _predict(p: ConvProblem, tiling: Tiling, host: HostProfile) -> float:
