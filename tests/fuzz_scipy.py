@@ -264,6 +264,8 @@ def kept(x: tuple[int, ...], kernel: np.ndarray, keywords: dict[str, Any]) -> tu
 
 def convolver_answer(arrays: dict[str, np.ndarray], keywords: dict[str, Any]) -> Answer:
     x, y = arrays["x"], arrays.get("y")
+    if not arrays["kernel"].size:
+        return Answer(np.result_type(x, arrays["kernel"]), raises=ValueError)
     kernel, axes = kept(x.shape, arrays["kernel"], keywords)
     mode = keywords.get("mode", "same")
     if keywords["call"] in ("__call__", "reduce"):

@@ -143,7 +143,7 @@ def test_sizes(forced, poisoned, method, b, name):
 @pytest.mark.parametrize("method", ["direct", "jit"])
 @pytest.mark.parametrize(
     "size, kernel",
-    [((110, 700), (5, 6)), ((80_000,), (11,)), ((60, 12, 150), (3, 1, 4)), ((300, 300), (3, 1))],
+    [((110, 700), (5, 6)), ((80_000,), (11,)), ((60, 12, 150), (3, 1, 4)), ((500, 420), (3, 1))],
     ids=str,
 )
 def test_rows_that_are_read_in_place(forced, method, size, kernel):

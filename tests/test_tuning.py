@@ -313,7 +313,7 @@ def test_one_disturbed_time_does_not_carry_a_coefficient_away():
 
 
 def test_built_in_coefficients_are_what_the_profiles_of_machines_make():
-    machines = sorted((Path(__file__).parents[1] / "profiles").glob("*.json"))
+    machines = sorted((Path(__file__).parents[1] / "docs" / "profiles").glob("*.json"))
     assert len(machines) > 1
     assert profile.FILE.read_text(encoding="ascii") == built_in(machines)
 

@@ -1,6 +1,6 @@
 """The built-in coefficients: between the profiles of several machines, so that they suit none best and none badly.
 
-    python -m fftconv.tuning.between profiles/*.json
+    python -m fftconv.tuning.between docs/profiles/*.json
 
 writes ``fftconv/core/built_in.json`` from profiles as `fftconv tune` writes them. A coefficient that is younger than
 some of them comes from the others.
