@@ -108,7 +108,8 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
         drain(iter(jobs))
         return
     take = _SharedIterator(jobs)
-    crew, helpers = _Crew(), list[Future[None]]()
+    crew = _Crew()
+    helpers: list[Future[None]] = []
     try:
         # what a job plans by itself is planned under the options of this call
         helpers += (_submit(adopt, get_config(), _drain, take, drain) for _ in range(_hire(crew, workers)))
