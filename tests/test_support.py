@@ -34,22 +34,23 @@ def seen(p, x: np.ndarray) -> np.ndarray:
     return oracle.by_taps(q, indicator, np.ones(p.w_shape, np.int64)) > 0
 
 
-@pytest.mark.parametrize("method", SPECTRAL)
 @pytest.mark.parametrize("extras", EXTRAS)
 @pytest.mark.parametrize("pads", ("same", "full", "valid"))
 @pytest.mark.parametrize("dtype", ("f4", "f8"))
-def test_islands(forced, poisoned, method, extras, pads, dtype):
+def test_islands(forced, poisoned, extras, pads, dtype):
     for i, sizes in enumerate(SIZES):
         p = problem(*sizes, pads, dtype, EXTRAS[extras])
-        x, w = islands(p, i), np.abs(arrays(p)[1]) + p.dtype.type(0.01)
-        got = forced(p, x, w, Request(method=method, workers=2))
-        assert (got >= 0).all()
-        assert not got[~seen(p, x)].any()
-        oracle.assert_close(p, got, x, w)
-        signed = islands(p, i, sign=True)
-        got = forced(p, signed, -w, Request(method=method))
-        assert not got[~seen(p, signed)].any()
-        oracle.assert_close(p, got, signed, -w)
+        w = np.abs(arrays(p)[1]) + p.dtype.type(0.01)
+        positive, signed = islands(p, i), islands(p, i, sign=True)
+        assert ((positive != 0) == (signed != 0)).all()
+        there = seen(p, positive)
+        for x, taps, workers in ((positive, w, 2), (signed, -w, 0)):
+            want = oracle.reference(p, x, taps)
+            for method in SPECTRAL:
+                got = forced(p, x, taps, Request(method=method, workers=workers))
+                assert x is signed or (got >= 0).all()
+                assert not got[~there].any()
+                oracle.assert_close(p, got, x, taps, want)
 
 
 @pytest.mark.parametrize("method", SPECTRAL)
