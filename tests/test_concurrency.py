@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
@@ -338,15 +338,33 @@ def test_a_thousand_shapes_leave_the_caches_within_their_bytes(long):
             assert 0 < info.bytes <= info.limit == 2**20
 
 
-def test_an_error_in_one_call_leaves_the_next_one_alone():
-    p = problem((5000,), (101,), "same", "f8")
+@pytest.mark.parametrize("method", (None, "direct", "jit", "fft", "overlap_save"))
+def test_an_error_in_one_call_leaves_the_next_one_alone(method):
+    """A result that may not be written to is refused by every method, those that write to addresses included."""
+    p, request = problem((5000,), (101,), "same", "f8"), Request(method, workers=2)
+    if method == "jit":
+        pytest.importorskip("llvmlite", reason="compiled loops need llvmlite")
     x, w = arrays(p)
-    want = run(p, x, w, None, Request("overlap_save", workers=2))
-    read_only = np.empty(p.out_shape)
+    want = run(p, x, w, None, request)
+    read_only = np.zeros(p.out_shape)
     read_only.flags.writeable = False
-    with pytest.raises(ValueError):
-        run(p, x, w, read_only, Request("overlap_save", workers=2))
-    assert (run(p, x, w, None, Request("overlap_save", workers=2)) == want).all()
+    with pytest.raises(ValueError, match="writeable"):
+        run(p, x, w, read_only, request)
+    assert not read_only.any()
+    assert (run(p, x, w, None, request) == want).all()
+
+
+def test_an_interrupt_while_waiting_for_helpers_leaves_none_of_them_busy(monkeypatch):
+    """Ctrl-C may come anywhere in a call; threads it had would else be missing from every later one."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Future, "cancel", interrupted)
+        workers.for_each(range(2), lambda _: None, 2)
+    both = threading.Barrier(2)
+    workers.for_each(range(2), lambda _: both.wait(30), 2)  # one thread alone would wait in vain
 
 
 def test_calls_at_one_time_share_the_machine():

@@ -275,9 +275,11 @@ class TestMemory:
             spectral, "kernel_spectra", lambda *a, **k: (made.append(1), kernel_spectra(*a, **k))[1]
         )
         c = Convolver(values((1001,)), method="overlap_save")
-        for n in (400_000, 400_001, 400_002, 400_003):
+        shapes = set()
+        for n in (400_000, 400_001, 500_000, 450_000):
             c(values((n,)))
-        assert len(made) == 1
+            shapes.add(c.plan.tiling.nfft)
+        assert len(made) == len(shapes) < 4
 
     def test_what_is_held_is_bounded(self):
         c = Convolver(values((101,)), method="fft")

@@ -34,9 +34,16 @@ def run(
     """Compute `problem` on canonical views, into `out` where given, and return the result.
 
     `out` must not share memory with `x` or `w`; the doors see to that.
+
+    Raises
+    ------
+    ValueError
+        If `out` is read-only: compiled loops write to addresses, and would not notice.
     """
     if out is None:
         out = new_result(problem.out_shape, problem.dtype)
+    elif not out.flags.writeable:
+        raise ValueError(f"out must be writeable, got a read-only array of shape {out.shape}")
     Runner(problem, request)(x, w, out)
     return out
 

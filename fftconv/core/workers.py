@@ -182,8 +182,8 @@ def _hire(crew: _Crew, workers: int) -> int:
 
 def _after_fork() -> None:
     """Threads do not survive a fork: the child starts with no pool and fresh locks."""
-    global _pool, _pool_lock
-    _crews.clear()
+    global _pool, _pool_lock, _crews
+    _crews = WeakSet()
     _pool = None
     _pool_lock = threading.Lock()
 
