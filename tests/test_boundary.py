@@ -21,7 +21,7 @@ from test_nonfinite import check as check_stray
 
 import fftconv
 from fftconv import nn, signal
-from fftconv.core import cost_direct, planner
+from fftconv.core import loop_rows, planner
 from fftconv.core.boundary import ZEROS, Boundary, Outside, fold, pieces, read
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
@@ -149,7 +149,7 @@ def test_sizes(forced, poisoned, method, b, name):
 def test_rows_that_are_read_in_place(forced, method, size, kernel):
     """Large enough for loops to read the array itself, but at the edges."""
     p = problem(size, kernel, "same", "f4")
-    assert cost_direct.inside(p) is not None
+    assert loop_rows.inside(p) is not None
     for b in Boundary:
         for others in ((b,), (Boundary.ZERO, b), (b, Boundary.ZERO)):
             check(forced, outside(p, *others), method)

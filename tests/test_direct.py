@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
-from fftconv.core import cost_direct
+from fftconv.core import cells, cost_direct, loop_rows
 from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
 from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, taps, warmth
 from fftconv.core.methods.blocks import boxes
@@ -208,7 +208,7 @@ def test_bands_serve_few_channels():
 def test_boxes_cover_every_cell_once():
     sizes = (5, 7, 12)
     for target in (1, 3, 11, 50, 10**6):
-        lengths = cost_direct.chunks(sizes, target)
+        lengths = cells.chunks(sizes, target)
         seen = np.zeros(sizes, int)
         for box in boxes(sizes, lengths):
             seen[tuple(slice(*span) for span in box)] += 1
@@ -270,7 +270,7 @@ def test_windows_read_where_they_are(dtype):
         for pads in ("same", "full", "valid"):
             p = problem(size, kernel, pads, dtype, extras)
             p = replace(p, stride=(2, 1)) if size == (600, 512) else p
-            assert cost_direct.inside(p), p
+            assert loop_rows.inside(p), p
             x, w = arrays(p)
             want = answer("taps", p, x, w)
             for workers in (1, 3):

@@ -96,3 +96,14 @@ def _woven(p: ConvProblem, i: int, rows: int) -> Cells:
         for u, (q, taps) in zip(starts, reads, strict=True)
     )
     return Cells(rows, 1, -(-m // rows), rows * s // b, 0, first, patch, 1, weights)
+
+
+def chunks(sizes: Ints, target: int) -> Ints:
+    """Lengths of a box of at most about `target` cells, the last axes whole first, that cuts `sizes` evenly."""
+    found, room = [], max(1, target)
+    for n in reversed(sizes):
+        parts = -(-n // min(n, room)) if n else 1
+        length = max(1, -(-n // parts))
+        found.append(length)
+        room = max(1, room // length)
+    return tuple(reversed(found))

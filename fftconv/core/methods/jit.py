@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from fftconv.core.cells import cut
-from fftconv.core.cost_direct import chunks, inside, line_axis_of, loop_cells, loop_lengths, open_axes
+from fftconv.core.cells import chunks, cut
+from fftconv.core.loop_rows import inside, line_axis_of, loop_cells, loop_lengths, open_axes
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.methods.loops import Loops

@@ -1,0 +1,87 @@
+"""How compiled loops cut a problem up: which windows they read where they are, and what one job sums.
+
+Pure geometry. Blocks do not depend on the number of workers, so neither does a result.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import prod
+
+from fftconv.core.boundary import Boundary
+from fftconv.core.cells import chunks
+from fftconv.core.problem import ConvProblem, Ints
+
+# What one job reads, what the rows that one output sees may occupy, and multiply-adds that are worth a job.
+LOOP_BYTES = 512 * 2**10
+ROW_BYTES = 32 * 2**10
+LOOP_MACS = 500_000
+# Outputs of a row that reads one row of input.
+LONE_ROW = 32768
+# Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
+# only the others from a copy.
+IN_PLACE_OUTPUTS = 16384
+IN_PLACE_MACS = 9 * 65536
+SHORTEST_ROW = 64
+
+
+def loop_cells(p: ConvProblem) -> int:
+    """Outputs per channel of one job: with a window that stays in the cache, or work worth a job."""
+    every = p.groups * p.batch * prod(p.output_size)
+    cached = LOOP_BYTES // (p.dtype.itemsize * p.group_inputs)
+    worth = LOOP_MACS // (prod(p.kernel_size) * p.group_inputs * p.group_outputs)
+    return max(1024, worth, min(cached, every // 8))
+
+
+def loop_lengths(p: ConvProblem) -> Ints:
+    """Extent of one job over (groups, batch, *outputs): input that stays in the cache, or work worth a job."""
+    return chunks((p.groups, p.batch, *p.output_size), loop_cells(p))
+
+
+def row_outputs(p: ConvProblem) -> int:
+    """Outputs of one row: all rows of input that they see together stay in the innermost cache.
+
+    Those of one row that read one row stream through it; they are cut for the workers.
+    """
+    if p.group_inputs * prod(p.kernel_size[:-1]) == 1:
+        return LONE_ROW
+    return max(128, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
+
+
+def line_axis_of(p: ConvProblem, along: int) -> int | None:
+    """Where rows run along one axis: the axis that lines of the kernel follow each other on.
+
+    Rows along any axis but the last have none: terms would be added in another order.
+    """
+    if along != p.ndim - 1:
+        return None
+    return max(range(along), key=lambda i: (p.kernel_size[i] > 1, i), default=None)
+
+
+@lru_cache(maxsize=1024)
+def open_axes(p: ConvProblem) -> tuple[int, ...]:
+    """Along which axes rows in place find what lies outside the input: masked, or in their tables."""
+    across, last = line_axis_of(p, p.ndim - 1), p.ndim - 1
+    found = [] if across is None or p.boundary[across] == Boundary.CONSTANT else [across]
+    return tuple(found if p.boundary[last] else [*found, last])
+
+
+@lru_cache(maxsize=1024)
+def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
+    """The outputs whose windows lie inside the input, begin and end per axis, where reading those in place pays.
+
+    It does for long rows whose neighbours read neighbours, and where few rows have windows that reach outside.
+    """
+    if p.stride[-1] > 1:
+        return None
+    spans = tuple(
+        (max(0, -(-lo // s)), min(m, (n - k + lo) // s + 1))
+        for n, k, m, s, (lo, _) in zip(
+            p.input_size, p.dilated_kernel, p.output_size, p.stride, p.pads, strict=True
+        )
+    )
+    *held, along = (max(0, b - a) for a, b in spans)
+    outputs = p.batch * p.groups * prod(held) * along
+    many = outputs >= IN_PLACE_OUTPUTS and outputs * prod(p.kernel_size) >= IN_PLACE_MACS
+    few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
+    return spans if many and few_others and along >= SHORTEST_ROW else None
