@@ -371,12 +371,18 @@ def _nn(d: Draw) -> Drawn:
         n = tuple(max(m, 5) for m in n)
         if keywords.get("padding") == "same":
             n = tuple(max(m, 2 * j) for m, j in zip(n, k, strict=True))
-    shape = (inputs * groups, *n) if d.chance(0.2) else (batch, inputs * groups, *n)
-    dtype = d.dtype((FLOATS, FLOATS, INTEGERS, COMPLEX))
-    arrays = {"input": d.array(shape, dtype), "weight": d.array((outputs * groups, inputs, *k), dtype, 0.04)}
-    if d.chance(0.3):
-        arrays["bias"] = d.array((outputs * groups,), dtype, 0.0)
+    arrays = _layer(d, (batch, inputs * groups, *n), (outputs * groups, inputs, *k), outputs * groups)
     return f"nn.conv{ndim}d", arrays, keywords | d.asked()
+
+
+def _layer(d: Draw, batched: tuple[int, ...], weight: tuple[int, ...], outputs: int) -> dict[str, Array]:
+    """The arrays of a layer, some without the batch axis, some with a bias."""
+    shape = batched[1:] if d.chance(0.2) else batched
+    dtype = d.dtype((FLOATS, FLOATS, INTEGERS, COMPLEX))
+    arrays = {"input": d.array(shape, dtype), "weight": d.array(weight, dtype, 0.04)}
+    if d.chance(0.3):
+        arrays["bias"] = d.array((outputs,), dtype, 0.0)
+    return arrays
 
 
 def _nn_transpose(d: Draw) -> Drawn:
@@ -394,11 +400,7 @@ def _nn_transpose(d: Draw) -> Drawn:
     if d.chance(0.5):
         # no longer than leaves an output
         keywords["padding"] = tuple(min(d.number(0, 3), (m + j - 2) // 2) for m, j in zip(n, k, strict=True))
-    shape = (inputs * groups, *n) if d.chance(0.2) else (batch, inputs * groups, *n)
-    dtype = d.dtype((FLOATS, FLOATS, INTEGERS, COMPLEX))
-    arrays = {"input": d.array(shape, dtype), "weight": d.array((inputs * groups, outputs, *k), dtype, 0.04)}
-    if d.chance(0.3):
-        arrays["bias"] = d.array((outputs * groups,), dtype, 0.0)
+    arrays = _layer(d, (batch, inputs * groups, *n), (inputs * groups, outputs, *k), outputs * groups)
     return f"nn.conv_transpose{ndim}d", arrays, keywords | d.asked()
 
 
