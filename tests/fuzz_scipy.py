@@ -133,6 +133,10 @@ def extended(
             if word in kinds:
                 widths = [pair if j == i else (0, 0) for j in range(a.ndim)]
                 values = {"constant": {"constant_values": fill}, "renormalize": {"constant_values": outside}}
+                if a.dtype.kind == "O":  # numpy.pad makes an int64 of an integer, even among Python's
+                    values = {
+                        k: {"constant_values": np.array(*v.values(), object)} for k, v in values.items()
+                    }
                 a = np.pad(a, widths, word.replace("renormalize", "constant"), **values.get(word, {}))
     return a
 

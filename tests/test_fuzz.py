@@ -11,6 +11,7 @@ import pytest
 from fuzz_cases import Array, Case
 from fuzz_doors import draw
 from fuzz_oracle import expected, resolved
+from fuzz_scipy import extended
 
 SEEDS = range(8)
 
@@ -46,6 +47,12 @@ def test_a_printed_case_is_the_case():
         np.testing.assert_array_equal(
             next(iter(again.arrays.values())).make(), next(iter(case.arrays.values())).make()
         )
+
+
+def test_a_fill_value_beside_large_integers_is_a_python_integer():
+    """The oracle of overflow sums beyond 64 bits."""
+    found = extended(np.array([2**63], object), [(1, 2)], ["constant"], 3)
+    assert found.tolist() == [3, 2**63, 3, 3] and {type(v) for v in found} == {int}
 
 
 @pytest.mark.parametrize("index", range(40))
