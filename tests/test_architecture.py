@@ -96,7 +96,8 @@ def test_plans_are_made_without_the_methods():
 
 def test_the_description_knows_nothing_but_integers():
     assert ours("fftconv.core.problem") == {"fftconv.core.boundary", "fftconv.core.lazy"}
-    assert ours("fftconv.core.plan") == {"fftconv.core.problem"}
+    assert ours("fftconv.core.limbs") == {"fftconv.core.problem", "fftconv.core.lazy"}
+    assert ours("fftconv.core.plan") == {"fftconv.core.problem", "fftconv.core.limbs"}
 
 
 def _reach(name: str) -> set[str]:

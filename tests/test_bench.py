@@ -21,7 +21,8 @@ from fftconv.bench.cases import GROUPS
 from fftconv.bench.grid import Complex
 from fftconv.bench.peers import PEERS, Call, Peer, free_memory
 from fftconv.bench.rows import MemoryRow, MethodTime, PeerTime, RegretRow, TimedRow
-from fftconv.bench.runs import Options, measure, relative_difference
+from fftconv.bench.runs import measure
+from fftconv.bench.sides import Options, relative_difference
 from fftconv.bench.timing import Budget, alternate
 from fftconv.cli.main import cli
 from fftconv.core.engine.base import FFTPlan

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import EXTRAS, INTEGERS, Extras, arrays, problem, problems
 
-from fftconv.core.exactness import Limbs, peak_bits, recovers, split, splits
+from fftconv.core.exactness import peak_bits, recovers, split, splits
+from fftconv.core.limbs import Limbs
 from fftconv.core.methods.limbs import piece
 from fftconv.core.plan import Request
 from fftconv.core.planner import METHODS

@@ -13,7 +13,8 @@ from fftconv.bench.cases import GROUPS
 from fftconv.bench.peers import PEERS, installed
 from fftconv.bench.plot import plot
 from fftconv.bench.rows import Row
-from fftconv.bench.runs import Options, measure
+from fftconv.bench.runs import measure
+from fftconv.bench.sides import Options
 from fftconv.bench.timing import Budget
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from fftconv.bench.case import Case
 from fftconv.bench.peers import PEERS
 from fftconv.bench.rows import MethodTime, PeerTime, RegretRow
-from fftconv.bench.runs import Options, best_of_each, first_calls, plan_line
+from fftconv.bench.sides import Options, best_of_each, first_calls, plan_line
 from fftconv.bench.timing import alternate
 from fftconv.core.methods import jit
 from fftconv.core.plan import Candidate

@@ -16,7 +16,7 @@ from fftconv.bench import regret_report
 from fftconv.bench.cases import GROUPS
 from fftconv.bench.peers import PEERS
 from fftconv.bench.rows import MemoryRow, PeerTime, RegretRow, Row, TimedRow, Verdict
-from fftconv.bench.runs import Options
+from fftconv.bench.sides import Options
 from fftconv.bench.words import digits, duration, size
 
 PACKAGES = (

@@ -40,6 +40,7 @@ from fftconv.core.support import bounding_box, restorer, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
 
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
+Run = Callable[[ConvProblem, np.ndarray, np.ndarray, np.ndarray | None, Request], np.ndarray]
 Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -72,12 +73,12 @@ def betrays(plan: ConvPlan) -> bool:
 
 
 def watched(
-    plan: ConvPlan, execute: Execute, kernel: np.ndarray | None = None, zeros: bool = True
+    plan: ConvPlan, execute: Execute, run: Run, kernel: np.ndarray | None = None, zeros: bool = True
 ) -> Execute:
     """`execute`, with a look at its result afterwards where values that are not finite could have spread.
 
-    `kernel` is the w of all calls, where it stays the same; without `zeros`, outputs that see nothing else stay as
-    rounding leaves them. Phases are problems of their own, each watched.
+    The problems of a repair are answered by `run`. `kernel` is the w of all calls, where it stays the same; without
+    `zeros`, outputs that see nothing else stay as rounding leaves them. Phases are problems of their own, each watched.
     """
     p = plan.problem
     if p.dtype.kind not in "fc" or plan.chosen.by_phases or _keeps_in_place(plan):
@@ -97,18 +98,18 @@ def watched(
             seen = seen.take(positions, axis)
         return seen
 
-    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+    def execute_and_look(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         execute(plan, x, w, out)
         # one sum shows whether there is anything to look for
         total = out.item(0) if lone else np.add.reduce(look(out), axis=None).item()
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
             if getattr(_alarm, "on", False):
                 raise SpoiltError
-            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(look(out)) <= limit)))
+            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(look(out)) <= limit)), run)
         if restore is not None:
             restore(x, w, out)
 
-    return run if lone and plan.method in ("direct", "jit") else quietly(run)
+    return execute_and_look if lone and plan.method in ("direct", "jit") else quietly(execute_and_look)
 
 
 def quietly(f: Callable[..., None]) -> Callable[..., None]:
@@ -205,7 +206,9 @@ def suspicious(char: str) -> Any:
     return info.max * info.eps / 256
 
 
-def _repair(plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[Probes], np.ndarray]) -> None:
+def _repair(
+    plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[Probes], np.ndarray], run: Run
+) -> None:
     """Compute the outputs around what was found again, with regard to what is not finite in what they see."""
     axes, suspects = found
     where = bounding_box(suspects)
@@ -217,7 +220,7 @@ def _repair(plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[P
     p, x, w = excerpt(plan.problem, box, operands)
     x, w = x.astype(p.dtype, copy=False), w.astype(p.dtype, copy=False)
     p = p.with_(x_dtype=p.dtype, w_dtype=p.dtype)
-    machine = Machine(p, Request(plan.method, plan.workers))
+    machine = Machine(p, Request(plan.method, plan.workers), run)
     spoilt_w = not np.isfinite(w).all()
     if plan.method in ("direct", "jit") and not spoilt_w:
         return
@@ -233,19 +236,16 @@ class Machine:
 
     problem: ConvProblem
     request: Request
+    answer: Run
 
     def run(self, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        from fftconv.core.run import run
-
-        run(self.problem, x, w, out, self.request)
+        self.answer(self.problem, x, w, out, self.request)
 
     def count(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
         """The convolution of -1, 0 and 1."""
-        from fftconv.core.run import run
-
         x, w = x.astype(np.int8, copy=False), w.astype(np.int8, copy=False)
         p = self.problem.with_(x_dtype=x.dtype, w_dtype=w.dtype, dtype=np.dtype(np.float64))
-        y = run(p, x, w, None, Request(workers=self.request.workers))
+        y = self.answer(p, x, w, None, Request(workers=self.request.workers))
         np.rint(y, out=y)
         return y
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from fftconv.core.limbs import Limbs
 from fftconv.core.problem import ConvProblem, Ints
-
-if TYPE_CHECKING:
-    from fftconv.core.exactness import Limbs
-
 
 SUMS = ("direct", "band", "jit")
 """Methods that add up the products of every output on its own."""

@@ -205,11 +205,11 @@ class Runner:
     def _execution(self, plan: ConvPlan, trimmed: Trimmed | None) -> Executor:
         kernel = self.kernel
         if kernel is None:
-            return watched(plan, executor(plan), zeros=self.request.zeros)
+            return watched(plan, executor(plan), run, zeros=self.request.zeros)
         if trimmed is not None:
             kernel = kernel.part(trimmed.taps)
         with kernel.options():
-            return watched(plan, prepared(plan, kernel), kernel.w)
+            return watched(plan, prepared(plan, kernel), run, kernel.w)
 
 
 def _is_one_thing(plan: ConvPlan) -> bool:

@@ -7,8 +7,9 @@ from math import prod
 
 import numpy as np
 
-from fftconv.core.exactness import Limbs, split
+from fftconv.core.exactness import split
 from fftconv.core.excerpt import excerpt
+from fftconv.core.limbs import Limbs
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
