@@ -8,13 +8,18 @@ from dataclasses import replace
 import numpy as np
 import oracle
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from problems import EXTRAS, FLOATS, INTEGERS, Extras, arrays, problem, problems
 
+from fftconv.core.cost_contract import ChannelCost
+from fftconv.core.least_cost import least_seconds
 from fftconv.core.plan import Request
 from fftconv.core.planner import METHODS, plan_conv
+from fftconv.core.profile import BUILT_IN
 from fftconv.core.run import plan_for, run
+from fftconv.core.tile_choice import EXECUTE_BYTES, NOMINAL_WORKERS, fill_execute
+from fftconv.core.tiling import TileLayout, transformed_axes
 
 REQUESTS = st.builds(Request, method=st.sampled_from((None, *METHODS)), workers=st.integers(0, 9))
 
@@ -169,3 +174,28 @@ def test_tiles_are_legal(p):
         t = plan.tiling
         assert t.blocks >= 1 and 1 <= t.batch <= q.batch
         assert all(1 <= step <= m for step, m in zip(t.step, q.output_size, strict=True))
+
+
+LARGE = (
+    problem((30_000,), (301,)),
+    problem((400, 90), (9, 5), dtype="f4", extras=EXTRAS["batch"]),
+    problem((300, 30, 200), (7, 1, 3), dtype="c16", extras=EXTRAS["channels"]),
+    problem((90, 90, 90), (5, 5, 5), dtype="f4", extras=EXTRAS["all at once"]),
+    problem((5000, 40), (65, 1), dtype="g", extras=EXTRAS["stride"]),
+)
+
+
+@pytest.mark.parametrize("held", (EXECUTE_BYTES, 4096))
+@given(p=problems() | st.sampled_from(LARGE), data=st.data())
+def test_no_tiling_is_weighed_below_the_bound_of_its_lengths(held, p, data):
+    assume(p.ndim and all((*p.x_shape, *p.w_shape, *p.out_shape)) and set(p.lhs_dilation) == {1})
+    nfft = [1] * p.ndim
+    for a in transformed_axes(p):
+        least = p.kernel_size[a] + p.stride[a] - 1
+        nfft[a] = data.draw(st.integers(least, 8 * least) | st.sampled_from([2**i for i in range(3, 18)]))
+        nfft[a] = max(nfft[a], least)
+    host = BUILT_IN.spectral("fftw")
+    packed = data.draw(st.booleans()) and not p.is_complex
+    tiling = fill_execute(p, tuple(nfft), packed, held)
+    found = ChannelCost(TileLayout(p, tiling), host).seconds(NOMINAL_WORKERS)
+    assert least_seconds(p, packed, host)(tiling.nfft) <= found * (1 + 1e-12)

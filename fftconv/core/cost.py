@@ -9,6 +9,7 @@ cannot share.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log2, prod
 
 import numpy as np
@@ -90,7 +91,7 @@ class HostProfile:
     call: float
 
 
-_LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
+LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
 
 
 def interpolate(table: tuple[float, ...], position: float) -> float:
@@ -110,7 +111,7 @@ def fft_seconds(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> 
 
 def backward_seconds(shape: Ints, axes: Ints, dtype: np.dtype, kept: Ints, host: HostProfile) -> float:
     """One backward transform that keeps the first `kept` samples per axis: each axis leaves lines to the next ones."""
-    _, factor = _LONG.get(dtype.char, (dtype.char, 1.0))
+    _, factor = LONG.get(dtype.char, (dtype.char, 1.0))
     columns, rows = _per_point(shape, axes, dtype, host)
     left, per_point = 1.0, 0.0
     for i, column in enumerate(columns):
@@ -121,27 +122,35 @@ def backward_seconds(shape: Ints, axes: Ints, dtype: np.dtype, kept: Ints, host:
 
 def _per_point(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> tuple[list[float], float]:
     """Nanoseconds of a forward and a backward transform along every axis but the last, and along that one."""
-    char, _ = _LONG.get(dtype.char, (dtype.char, 1.0))
+    char, _ = LONG.get(dtype.char, (dtype.char, 1.0))
     *others, last = axes
-    rows = interpolate(host.rows[char], log2(shape[last]) - 5)
-    rows *= _odd_row(shape[last], char, host)
+    rows = row(shape[last], char, host)
     inner = prod(shape[last + 1 :])
     if inner > 1:
         rows *= host.strided_rows
     tile = prod(shape[a] for a in axes) * inner * dtype.itemsize
-    spill = interpolate(host.spill[char], log2(tile / 2**20)) if tile > 2**20 else 0.0
-    columns = []
-    for a in others:
-        column = interpolate(host.columns[char], log2(shape[a]) - 5)
-        columns.append(spill * shape[a] / 256 + column * _odd_column(shape[a], char, host))
-    return columns, rows
+    beyond = spill(tile, char, host)
+    return [beyond * shape[a] + column(shape[a], char, host) for a in others], rows
 
 
-def _odd_column(n: int, char: str, host: HostProfile) -> float:
-    """What a column of `n` points costs more than a power of two; a short one has the most to lose."""
+@lru_cache(maxsize=4096)
+def row(n: int, char: str, host: HostProfile) -> float:
+    """Nanoseconds per point of a forward and a backward transform along a contiguous axis of `n` points."""
+    return interpolate(host.rows[char], log2(n) - 5) * _odd_row(n, char, host)
+
+
+@lru_cache(maxsize=4096)
+def column(n: int, char: str, host: HostProfile) -> float:
+    """The same along another axis; a short one that is no power of two has the most to lose."""
+    even = interpolate(host.columns[char], log2(n) - 5)
     if n & (n - 1) == 0:
-        return 1.0
-    return host.odd_columns[char][0 if n <= 128 else 1 if n <= 256 else 2]
+        return even
+    return even * host.odd_columns[char][0 if n <= 128 else 1 if n <= 256 else 2]
+
+
+def spill(tile: int, char: str, host: HostProfile) -> float:
+    """What a column of a tile of so many bytes takes beyond that, by its length."""
+    return interpolate(host.spill[char], log2(tile) - 20) / 256 if tile > 2**20 else 0.0
 
 
 def _odd_row(n: int, char: str, host: HostProfile) -> float:

@@ -167,6 +167,7 @@ class Work(NamedTuple):
     wait: float
 
 
+@lru_cache(maxsize=1024)
 def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
     """What `form` has to do. Many short calls to a job are as many at which threads wait for the interpreter."""
     from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None)

@@ -10,13 +10,15 @@ A tile never depends on how many workers a call has, so neither do the bits of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import lru_cache
 from itertools import product
-from math import log2, prod
+from math import inf, log2, prod
 from typing import NamedTuple
 
 from fftconv.core.cost import HostProfile
 from fftconv.core.cost_contract import ChannelCost, channel_scratch
+from fftconv.core.least_cost import INNER_RUN, least_seconds
 from fftconv.core.plan import Candidate, Tiling
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import (
@@ -35,8 +37,6 @@ FastLength = Callable[[int], int]
 # Bytes of signal that one execute should hold: enough to repay the interpreter and the hand-over of its lock
 # between threads, few enough that signal and spectrum stay in the L2 cache.
 EXECUTE_BYTES = 384 * 2**10
-# A carried axis that lies inside the transformed one is taken in runs of at least a cache line.
-INNER_RUN = 16
 NOMINAL_WORKERS = 2
 # How many lengths per axis are weighed against each other, by the number of transformed axes.
 LENGTHS = {1: 40, 2: 9, 3: 5}
@@ -67,7 +67,8 @@ def whole(p: ConvProblem, workers: int, means: Means) -> Candidate:
     nfft = [1] * p.ndim
     for a in transformed_axes(p):
         nfft[a] = _covering(p, a, means.fast)
-    return weigh(p, min(_tilings(p, [tuple(nfft)]), key=_rank(p, means.host)), workers, "fft", means)
+    tilings = (fill_execute(p, tuple(nfft), packed, EXECUTE_BYTES) for packed in _packings(p))
+    return weigh(p, min(tilings, key=lambda t: _rank(p, t, means.host)), workers, "fft", means)
 
 
 def overlap_save(p: ConvProblem, workers: int, means: Means) -> Candidate:
@@ -80,12 +81,29 @@ def overlap_save(p: ConvProblem, workers: int, means: Means) -> Candidate:
     helds = (EXECUTE_BYTES, means.limit // 16) if means.limit < 16 * EXECUTE_BYTES else (EXECUTE_BYTES,)
     for held, prefer in product(helds, (_waste(p, means.fast), _length)):
         lengths = [axis_lengths(p, a, means.fast, prefer) if a in axes else (1,) for a in range(p.ndim)]
-        found = sorted(_tilings(p, product(*lengths), held), key=_rank(p, means.host))
-        fitting = next((t for t in found if _scratch(p, t, NOMINAL_WORKERS, means) <= means.limit), None)
+        fitting = _cheapest(p, list(product(*lengths)), held, means)
         if fitting is not None:
             return weigh(p, fitting, workers, "overlap_save", means)
-    least = min(found, key=lambda t: _scratch(p, t, 1, means))
-    return weigh(p, least, workers, "overlap_save", means)
+    tilings = (fill_execute(p, nfft, packed, held) for nfft in product(*lengths) for packed in _packings(p))
+    return weigh(p, min(tilings, key=lambda t: _scratch(p, t, 1, means)), workers, "overlap_save", means)
+
+
+def _cheapest(p: ConvProblem, shapes: list[Ints], held: int, means: Means) -> Tiling | None:
+    """The cheapest tiling of these transform shapes among those that fit.
+
+    Most are never weighed: they are taken in the order of a bound that none of them can undercut.
+    """
+    bounds = {packed: least_seconds(p, packed, means.host) for packed in _packings(p)}
+    order = sorted((bound(nfft), nfft, packed) for packed, bound in bounds.items() for nfft in shapes)
+    best, cheapest = inf, None
+    for bound, nfft, packed in order:
+        if bound >= best:
+            break
+        tiling = fill_execute(p, nfft, packed, held)
+        rank = _rank(p, tiling, means.host)
+        if rank < best and _scratch(p, tiling, NOMINAL_WORKERS, means) <= means.limit:
+            best, cheapest = rank, tiling
+    return cheapest
 
 
 Preference = Callable[[int, int], float]
@@ -105,6 +123,7 @@ def axis_lengths(p: ConvProblem, a: int, fast: FastLength, prefer: Preference) -
     return (*useful[: LENGTHS.get(transformed, 4)], most)
 
 
+@lru_cache(maxsize=1024)
 def _most(p: ConvProblem, a: int, fast: FastLength) -> int:
     """The length beyond which there is nothing to gain along axis `a`."""
     covering = _covering(p, a, fast)
@@ -136,17 +155,11 @@ def _waste(p: ConvProblem, fast: FastLength) -> Preference:
     return waste
 
 
-def _tilings(
-    p: ConvProblem, shapes: Iterator[Ints] | list[Ints], held: int = EXECUTE_BYTES
-) -> Iterator[Tiling]:
-    """Both packings of every transform shape, with the blocks, rows and batches of an execute filled in."""
-    packings = (False, True) if spectral_dtype(p).kind == "f" else (False,)
-    for nfft in shapes:
-        for packed in packings:
-            yield _fill_execute(p, nfft, packed, held)
+def _packings(p: ConvProblem) -> tuple[bool, ...]:
+    return (False, True) if spectral_dtype(p).kind == "f" else (False,)
 
 
-def _fill_execute(p: ConvProblem, nfft: Ints, packed: bool, held: int) -> Tiling:
+def fill_execute(p: ConvProblem, nfft: Ints, packed: bool, held: int) -> Tiling:
     """How many rows, blocks and batch entries share an execute of about `held` bytes."""
     axes = transformed_axes(p)
     bytes_each = prod(nfft) * spectral_dtype(p).itemsize * (2 if packed else 1)
@@ -183,8 +196,8 @@ def _even_share(total: int, room: int, share: int) -> int:
     return max(1, -(-total // parts))
 
 
-def _rank(p: ConvProblem, host: HostProfile) -> Callable[[Tiling], float]:
-    return lambda tiling: ChannelCost(TileLayout(p, tiling), host).seconds(NOMINAL_WORKERS)
+def _rank(p: ConvProblem, tiling: Tiling, host: HostProfile) -> float:
+    return ChannelCost(TileLayout(p, tiling), host).seconds(NOMINAL_WORKERS)
 
 
 def _scratch(p: ConvProblem, tiling: Tiling, workers: int, means: Means) -> int:

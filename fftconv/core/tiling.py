@@ -31,6 +31,7 @@ UFUNC_BUFFER = 8192
 REPEATED_BYTES = 4 * 2**20
 
 
+@lru_cache(maxsize=1024)
 def transformed_axes(p: ConvProblem) -> Ints:
     """Spatial axes along which the kernel has any extent; the last axis where it has none."""
     return tuple(a for a, k in enumerate(p.kernel_size) if k > 1) or (p.ndim - 1,)
@@ -64,6 +65,7 @@ class PhasedAxis:
     outputs: int
 
 
+@lru_cache(maxsize=1024)
 def phased_axis(p: ConvProblem, a: int) -> PhasedAxis:
     """Axis `a` without its kernel dilation."""
     s, m = p.stride[a], p.output_size[a]
@@ -72,6 +74,7 @@ def phased_axis(p: ConvProblem, a: int) -> PhasedAxis:
     return PhasedAxis(min(step, m), d, step, s // gcd(s, d), -(-m // step))
 
 
+@lru_cache(maxsize=1024)
 def whole_nfft(p: ConvProblem, a: int) -> int:
     """Least transform length from which on one block covers axis `a` of a trimmed problem."""
     axis = phased_axis(p, a)
