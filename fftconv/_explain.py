@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import Call, dtype_of, mode_text, options_of
+from fftconv._door import Call, dtype_of, mode_text, options_of, shape_of
 from fftconv._missing import care_of, explained
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
@@ -65,7 +65,8 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     if _is_shape(in1) and _is_shape(in2):
         dtype = dtype_of(shaping["dtype"] or np.float64)
         options = options_of(**{**shaping, "dtype": None}, outside=outside)
-        return recipe_for(CONVOLVE, (in1, dtype), (in2, dtype), mode_text(mode), options).plan()
+        sizes = shape_of(in1), shape_of(in2)
+        return recipe_for(CONVOLVE, *((size, dtype) for size in sizes), mode_text(mode), options).plan()
     if _is_shape(in1) != _is_shape(in2):
         raise ValueError(
             f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
@@ -85,4 +86,6 @@ def _shown(value: Any) -> str:
 
 
 def _is_shape(value: Any) -> bool:
-    return isinstance(value, tuple) and all(type(n) is int and n >= 0 for n in value)
+    return isinstance(value, tuple) and all(
+        (type(n) is int or isinstance(n, np.integer)) and n >= 0 for n in value
+    )

@@ -13,6 +13,7 @@ def test_shapes_and_arrays_give_the_same_plan():
     by_shape = explain((5000,), (301,), "same", dtype="f4")
     by_array = explain(np.ones(5000, "f4"), np.ones(301, "f4"), "same")
     assert isinstance(by_shape, ConvPlan) and by_shape == by_array
+    assert explain((np.int64(5000),), (np.uint16(301),), "same", dtype="f4") == by_array
     assert by_shape.problem.output_size == (5000,)
 
 
