@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +125,75 @@ def test_palette_and_bilevel_pictures_become_colours_and_greys(run: Run) -> None
     done(run("smooth", "bilevel.png", "-o", "greys.png"))
     assert pixels("colours.png").shape == (512, 512, 3)
     assert pixels("greys.png").shape == (512, 512)
+
+
+def png_of_16_bit_colours(name: str) -> None:
+    """By hand: pillow does not write them either."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    header = struct.pack(">IIBBBBB", 4, 5, 16, 2, 0, 0, 0)
+    lines = zlib.compress(bytes(5 * (1 + 4 * 3 * 2)))
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", lines) + chunk(b"IEND", b"")
+    Path(name).write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_pictures_that_would_lose_something_are_refused(run: Run) -> None:
+    png_of_16_bit_colours("deep.png")
+    colours = Image.fromarray(np.stack([photograph()[:40, :40]] * 3, axis=-1))
+    colours.convert("CMYK").save("ink.jpg")
+    colours.convert("CMYK").save("ink.tif")
+    colours.save("frames.png", save_all=True, append_images=[colours.rotate(90)])
+    with tifffile.TiffWriter("sizes.tif") as several:
+        for size in (40, 20):
+            several.write(photograph()[:size, :size], photometric="minisblack")
+    for name, says in {
+        "deep.png": "deep.png: 16 bits a colour, of which pillow reads 8; save it as .tif",
+        "ink.jpg": "ink.jpg: expected greys or red, green and blue, got CMYK",
+        "ink.tif": "ink.tif: expected greys or red, green and blue, got SEPARATED",
+        "frames.png": "frames.png: expected one picture, got 2 frames",
+        "sizes.tif": "sizes.tif: expected one picture or stack, got several: (40, 40), (20, 20)",
+    }.items():
+        assert says in run("smooth", name, "-o", "out.npy").stderr
+
+
+def test_a_picture_that_a_camera_held_sideways_is_read_upright(run: Run) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 6
+    Image.fromarray(photograph()[:40, :20]).save("in.jpg", exif=turned, quality=95)
+    done(run("convolve", "in.jpg", IDENTITY, "-o", "out.png"))
+    np.testing.assert_array_equal(pixels("out.png"), np.rot90(pixels("in.jpg"), -1))
+
+
+def test_tiffs_keep_what_their_numbers_mean(run: Run) -> None:
+    grey, colours = (
+        photograph()[:40, :40],
+        np.stack([photograph()[:40, 40 * i : 40 * i + 40] for i in range(3)]),
+    )
+    tifffile.imwrite("negative.tif", grey, photometric="miniswhite")
+    tifffile.imwrite("planes.tif", colours, photometric="rgb", planarconfig="separate")
+    Image.fromarray(np.moveaxis(colours, 0, -1)).convert("P").save("palette.tif")
+    for name, light, expected in (
+        ("negative.tif", "MINISWHITE", grey),
+        ("planes.tif", "RGB", colours),
+        ("palette.tif", "RGB", np.asarray(Image.open("palette.tif").convert("RGB"), np.uint16) * 256),
+    ):
+        done(run("convolve", name, IDENTITY, "-o", "out.tif", "--force"))
+        with tifffile.TiffFile("out.tif") as out:
+            assert out.pages[0].photometric.name == light
+            np.testing.assert_array_equal(out.asarray(), expected)
+
+
+def test_transparent_colours_stay_transparent(run: Run) -> None:
+    grey = Image.fromarray(photograph()[:40, :40])
+    grey.save("grey.png", transparency=100)
+    grey.convert("RGB").save("colour.png", transparency=(100, 100, 100))
+    for name, mode in (("grey.png", "LA"), ("colour.png", "RGBA")):
+        done(run("convolve", name, IDENTITY, "-o", "out.png", "--force"))
+        with Image.open(name) as before, Image.open("out.png") as after:
+            np.testing.assert_array_equal(np.asarray(after), np.asarray(before.convert(mode)))
 
 
 # --- what is computed -------------------------------------------------------------------------------------
@@ -282,6 +353,7 @@ def folder(run: Run, tmp_path: Path) -> Path:
     """One file of each kind, good and bad."""
     np.save("line.npy", np.arange(20.0))
     np.save("plane.npy", np.ones((8, 9)))
+    np.save("cube.npy", np.ones((3, 4, 5)))
     np.save("words.npy", np.array(["a", "b"]))
     np.save("empty.npy", np.ones((0, 3)))
     np.save("complex.npy", np.ones(9) * 1j)
@@ -293,6 +365,7 @@ def folder(run: Run, tmp_path: Path) -> Path:
         np.savez(archive, np.ones(3))
     Image.fromarray(photograph()[:40, :40]).save("photo.png")
     soundfile.write("tone.wav", np.zeros(100), 8000, subtype="PCM_16")
+    soundfile.write("loud.wav", np.zeros(100), 8000, subtype="FLOAT")
     for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif"):
         Path(broken).write_bytes(b"not what it says")
     Path("here.npy").write_bytes(b"precious")
@@ -369,7 +442,19 @@ def folder(run: Run, tmp_path: Path) -> Path:
             "NaN or infinite somewhere, the samples are uint8",
         ),
         ("convolve photo.png tone.wav -o out.png", "got a kernel of 100"),
-        ("smooth line.npy -k negative.npy -o out.npy", "smoothing needs a kernel without negative weights"),
+        ("convolve loud.wav box:3 -o out.flac", "out.flac: FLAC has no samples of type FLOAT; write a .wav"),
+        ("convolve line.npy box:3 -o /proc/out.npy", "/proc/out.npy: "),
+        ("smooth line.npy -k gap.npy -o out.npy", "smoothing needs a kernel of finite weights"),
+        ("demo -o here.npy", "here.npy: File exists"),
+        ("tune --seconds 0.1 -o sub.npy", "sub.npy: is a folder"),
+        (
+            "smooth cube.npy -k gauss:sigma=1e6 -o out.npy",
+            "a kernel of 8000001 x 8000001 x 8000001 taps is larger than memory",
+        ),
+        ("explain 1e6 3", "IN: expected a file or a shape like 640x480, got '1e6'"),
+        ("explain ²x3 3", "IN: expected a file or a shape like 640x480, got '²x3'"),
+        ("explain 100 10 --dtype U5", "--dtype: expected a type of numbers like float32, got 'U5'"),
+        ("smooth line.npy -k negative.npy -o out.npy", "smoothing needs a kernel of finite weights"),
         ("denoise complex.npy -o out.npy", "denoise needs real samples, got complex ones"),
         ("denoise gap.npy -o out.npy", "noise is estimated from finite samples, got NaN or infinity"),
         ("denoise line.npy -o out.npy --sigma 0", "Invalid value for '--sigma'"),

@@ -36,12 +36,19 @@ def read(path: Path) -> Recording:
 def check_output(path: Path, force: bool) -> None:
     """Refuse an output that could not be written, before any work is done."""
     _format_of(path)
+    check_place(path)
+    if path.exists() and not force:
+        raise click.UsageError(f"{path}: exists already; --force replaces it")
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path where no file can stand."""
     if not path.parent.is_dir():
         raise click.UsageError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
         raise click.UsageError(f"{path}: is a folder")
-    if path.exists() and not force:
-        raise click.UsageError(f"{path}: exists already; --force replaces it")
+    if not os.access(path.parent, os.W_OK):
+        raise click.UsageError(f"{path}: the folder {path.parent} is not open for writing")
 
 
 def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) -> None:
@@ -57,7 +64,10 @@ def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) 
 @contextmanager
 def replacing(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     """A file beside `path` that takes its place when the block ends well, and vanishes when it does not."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    except OSError as error:
+        raise click.UsageError(f"{path}: no file can be made there ({error.strerror})") from None
     os.close(descriptor)
     try:
         with open(name, "w+b") as file:

@@ -100,6 +100,10 @@ def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording)
         raise click.UsageError("audio needs a sample rate, which the input does not carry; write a .npy file")
     if values.dtype.kind == "c":
         raise click.UsageError("the result is complex; write a .npy file")
+    if not soundfile.check_format(kind, like.about["subtype"]):
+        raise click.UsageError(
+            f"{kind} has no samples of type {like.about['subtype']}; write a .wav or .npy file"
+        )
     bits = _PCM_BITS.get(like.about["subtype"], 0)
     if bits:
         _check_finite(values, like.about["subtype"])
@@ -119,17 +123,28 @@ def _floating(samples: np.ndarray) -> np.ndarray:
     return samples.astype(np.float32 if samples.dtype.itemsize <= 2 else np.float64)
 
 
+_MODES = ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "I;16L", "F")
+
+
 def _read_picture(path: Path) -> Recording:
+    """Read grey or coloured samples: colours of palettes as they look, and a camera's picture upright."""
     image_module = _package("PIL.Image", f"{path.suffix} files")
     with image_module.open(path) as image:
-        if image.mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
-        elif image.mode == "1":
-            image = image.convert("L")
-        samples = np.asarray(image)
+        if ";16" in str(image.tile) and not image.mode.startswith("I"):
+            raise click.UsageError(f"{path}: 16 bits a colour, of which pillow reads 8; save it as .tif")
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
+            raise click.UsageError(f"{path}: expected one picture, got {image.n_frames} frames")
+        about = {"icc_profile": image.info.get("icc_profile")}
+        if "transparency" in image.info and image.mode in ("P", "L", "RGB"):
+            image = image.convert("LA" if image.mode == "L" else "RGBA")
+        elif image.mode in ("P", "1"):
+            image = image.convert("RGB" if image.mode == "P" else "L")
+        if image.mode not in _MODES:
+            raise click.UsageError(f"{path}: expected greys or red, green and blue, got {image.mode}")
+        samples = np.asarray(import_module("PIL.ImageOps").exif_transpose(image))
     if samples.dtype == np.int32:
         samples = samples.astype(np.uint16)
-    return Recording(_floating(samples), (0, 1), samples.dtype)
+    return Recording(_floating(samples), (0, 1), samples.dtype, about)
 
 
 def _write_picture(
@@ -144,16 +159,26 @@ def _write_picture(
             f"a {kind} picture takes {takes} channels, the result is {like.stored} of shape {values.shape}; "
             f"write a .tif or .npy file"
         )
-    image_module.fromarray(as_stored(values, like.stored)).save(file, format=kind)
+    picture = image_module.fromarray(as_stored(values, like.stored))
+    picture.save(file, format=kind, quality=95, icc_profile=like.about.get("icc_profile"))
 
 
 def _read_tiff(path: Path) -> Recording:
+    """Read a picture or a stack; colours of palettes as they look."""
     tifffile = _package("tifffile", ".tif files")
     with tifffile.TiffFile(path) as tiff:
-        series = tiff.series[0]
-        samples, names = series.asarray(), series.axes
+        if len(tiff.series) > 1:
+            shapes = ", ".join(str(series.shape) for series in tiff.series)
+            raise click.UsageError(f"{path}: expected one picture or stack, got several: {shapes}")
+        series, page = tiff.series[0], tiff.pages[0]
+        samples, names, light = series.asarray(), series.axes, page.photometric.name
+        if light not in ("MINISBLACK", "MINISWHITE", "RGB", "YCBCR", "PALETTE"):
+            raise click.UsageError(f"{path}: expected greys or red, green and blue, got {light}")
+        if light == "PALETTE":
+            samples, names = np.moveaxis(page.colormap[:, samples], 0, -1), f"{names}S"
     space = tuple(i for i, name in enumerate(names) if name in "ZYX")
-    return Recording(_floating(samples), space or tuple(range(samples.ndim)), samples.dtype, {"names": names})
+    about = {"names": names, "light": light.lower() if light.startswith("MINIS") else "rgb"}
+    return Recording(_floating(samples), space or tuple(range(samples.ndim)), samples.dtype, about)
 
 
 def _write_tiff(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
@@ -162,11 +187,12 @@ def _write_tiff(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
         raise click.UsageError(f"a picture has at least two axes, the result has shape {values.shape}")
     pixels = as_stored(values, like.stored)
     names = like.about.get("names", "")
-    colour = names.endswith("S") or (not names and len(like.axes) == 2 and pixels.shape[-1] in (3, 4))
+    light = "rgb" if len(like.axes) == 2 and pixels.ndim == 3 and pixels.shape[-1] in (3, 4) else "minisblack"
     tifffile.imwrite(
         file,
         pixels,
-        photometric="rgb" if colour and pixels.ndim > 2 else "minisblack",
+        photometric=like.about.get("light", light),
+        planarconfig="separate" if names[-3:-2] == "S" else None,
         metadata={"axes": names} if len(names) == pixels.ndim else None,
     )
 

@@ -46,6 +46,8 @@ def one_line(error: Exception) -> str:
         text = error.format_message()
     elif isinstance(error, MemoryError):
         text = f"not enough memory: {error}" if str(error) else "not enough memory"
+    elif isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
     elif isinstance(error, (ValueError, TypeError, OSError)) and str(error):
         text = str(error)
     else:

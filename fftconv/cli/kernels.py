@@ -70,7 +70,11 @@ def taps(text: str) -> np.ndarray:
 
 def outer(axes_taps: Sequence[np.ndarray]) -> np.ndarray:
     """The product kernel with one axis per entry."""
-    return reduce(np.multiply.outer, axes_taps)
+    try:
+        return reduce(np.multiply.outer, axes_taps)
+    except (MemoryError, ValueError):  # the second for more elements than an index can count
+        shape = " x ".join(str(len(taps)) for taps in axes_taps)
+        raise click.UsageError(f"a kernel of {shape} taps is larger than memory") from None
 
 
 def _arguments(text: str, shape: Taps, parts: list[str]) -> dict[str, float]:

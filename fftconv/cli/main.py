@@ -100,8 +100,10 @@ def smooth(
 
     def work(recording: Recording, along: tuple[int, ...]) -> np.ndarray:
         weights = read_kernel(kernel, recording, along)
-        if not (np.isrealobj(weights) and weights.min() >= 0 and weights.max() > 0):
-            raise click.UsageError(f"smoothing needs a kernel without negative weights, got {kernel}")
+        if not (np.isrealobj(weights) and weights.min() >= 0 and 0 < weights.max() < np.inf):
+            raise click.UsageError(
+                f"smoothing needs a kernel of finite weights, none negative and not all zero, got {kernel}"
+            )
         return smoothing.smooth(recording.data, scaled_to_one(weights), along, workers)
 
     transform(source, output, force, axes, work)
@@ -154,6 +156,8 @@ def explain(source: str, kernel: str, mode: str, dtype: str, axes: str | None, w
     Either may also be a shape: fftconv explain 4096x4096 101x101
     """
     shape = shaped(source, dtype)
+    if shape is None and not Path(source).suffix:
+        raise click.UsageError(f"IN: expected a file or a shape like 640x480, got {source!r}")
     recording = shape or files.read(Path(source))
     along = parse_axes(axes, recording)
     given = shaped(kernel, recording.data.dtype.name)
@@ -232,6 +236,8 @@ def tune(seconds: float, wisdom: bool, output: Path | None, dry_run: bool, show:
     The profile is looked for where the variable FFTCONV_PROFILE says (off for nowhere), else in your cache folder. Let
     the machine do nothing else meanwhile. To go back, delete the file.
     """
+    if output:
+        files.check_place(output)
     found = fftconv.tune(output, seconds=seconds, wisdom=wisdom, write=not dry_run, say=click.echo)
     click.echo(f"{found.table}\n{found}" if show else str(found))
 
