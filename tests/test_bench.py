@@ -467,12 +467,21 @@ def test_the_command(tmp_path, tiny_groups):
         (["1d", "--only", "abacus"], "no case of 1d has 'abacus' in its name"),
         (["1d", "--markdown", "page.md"], "must hold the markers <!-- bench machine -->"),
         (["1d", "--dtype", "float32", "--markdown", "page.md"], "a page holds whole groups"),
+        (["1d", "--markdown", "bytes.md"], "bytes.md is not a page of text"),
+        (["1d", "--markdown", "none.md"], "none.md: No such file"),
+        (["1d", "--json", "no/file.json"], "no file can be written at no/file.json"),
+        (["1d", "--plot", "."], "no file can be written at ."),
+        (["1d", "--plot", "page.md"], "a plot must be one of .png, .svg, .pdf; got 'page.md'"),
+        (["limit", "--plot", "a.png"], "there is no curve over kernel lengths in these groups"),
+        (["1d", "--seconds", "nan"], "seconds must be a number > 0, got nan"),
+        (["1d", "--seconds", "0"], "seconds must be a number > 0, got 0"),
     ],
 )
 def test_bad_requests_are_refused_before_anything_is_measured(args, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("measured"))
     Path("page.md").write_text("no markers")
+    Path("bytes.md").write_bytes(b"\x93")
     done = invoke(*args)
     assert done.exit_code == 2
     assert words in done.output and done.output.count("\n") == 1
@@ -516,9 +525,10 @@ def test_the_plot_has_a_panel_for_each_curve(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
-def test_a_plot_needs_curves(tmp_path):
-    with pytest.raises(ValueError, match="there is no curve"):
-        plot.plot(tmp_path / "a.png", [ROW], report.machine(TINY))
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(plot, "find_spec", lambda name: None)
+    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("measured"))
+    assert 'the plot needs matplotlib: pip install "fftconv[plot]"' in invoke("1d", "--plot", "a.png").output
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 from fftconv.bench import report
-from fftconv.bench.case import DTYPES
+from fftconv.bench.case import DTYPES, Case
 from fftconv.bench.cases import GROUPS
 from fftconv.bench.peers import PEERS, installed
+from fftconv.bench.plot import check as check_plot
 from fftconv.bench.plot import plot
 from fftconv.bench.rows import Row
 from fftconv.bench.runs import measure
 from fftconv.bench.sides import Options
 from fftconv.bench.timing import Budget
+from fftconv.core.engine import wisdom
 
 
 def run(
@@ -36,7 +41,7 @@ def run(
     ------
     ValueError
         For unknown groups, peers that are unknown or not installed, `only` that no case holds, a page without the
-        markers of a group; before anything is measured.
+        markers of a group, a plot that cannot be drawn; before anything is measured.
     """
     groups = list(dict.fromkeys(groups)) or list(GROUPS)
     options = Options(
@@ -46,13 +51,19 @@ def run(
         replace(Budget(), seconds=seconds),
         only,
     )
-    _check(groups, options, page)
+    _check(groups, options)
+    _check_places([json_file, plot_file])
+    if page:
+        _check_page(groups, options, page)
+    if plot_file:
+        points = Counter(case.curve for case in _cases(groups, options) if case.curve)
+        check_plot(plot_file, points)
     facts = report.machine(options)
     print("\n".join(report.machine_lines(facts)), end="\n\n")
     rows = {name: shown for name in groups if (shown := _group(name, options))}
     everything = [row for group in rows.values() for row in group]
     if json_file:
-        json_file.write_text(report.as_json(everything, facts), encoding="utf-8")
+        wisdom.replace(json_file, report.as_json(everything, facts))
     if page:
         sections = {name: report.markdown(group) for name, group in rows.items()}
         machine = "\n".join(f"* {line}" for line in report.machine_lines(facts))
@@ -84,15 +95,31 @@ def _peers(asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in here if not asked or name in asked)
 
 
-def _check(groups: Sequence[str], options: Options, page: Path | None) -> None:
+def _cases(groups: Sequence[str], options: Options) -> list[Case]:
+    return [case for name in groups for case in GROUPS[name].cases if options.only in case.name]
+
+
+def _check(groups: Sequence[str], options: Options) -> None:
     for name in groups:
         if name not in GROUPS:
             raise ValueError(f"a group must be one of {', '.join(GROUPS)}; got {name!r}")
-    if not any(options.only in case.name for name in groups for case in GROUPS[name].cases):
+    if not 0 < options.budget.seconds < inf:
+        raise ValueError(f"seconds must be a number > 0, got {options.budget.seconds}")
+    if not _cases(groups, options):
         raise ValueError(f"no case of {', '.join(groups)} has {options.only!r} in its name")
-    if page:
-        if options.only or len(options.dtypes) < len(DTYPES):
-            raise ValueError(
-                "a page holds whole groups: expected neither --only nor a single --dtype beside it"
-            )
-        report.check_markers(page.read_text(encoding="utf-8"), ["machine", *groups])
+
+
+def _check_places(files: Sequence[Path | None]) -> None:
+    for path in files:
+        if path and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise ValueError(f"no file can be written at {path}")
+
+
+def _check_page(groups: Sequence[str], options: Options, page: Path) -> None:
+    if options.only or len(options.dtypes) < len(DTYPES):
+        raise ValueError("a page holds whole groups: expected neither --only nor a single --dtype beside it")
+    try:
+        text = page.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{page} is not a page of text") from None
+    report.check_markers(text, ["machine", *groups])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from fftconv.bench.peers import PEERS
 from fftconv.bench.rows import Row, TimedRow
 
 Curve = tuple[str, str]
+SUFFIXES = (".png", ".svg", ".pdf")
 
 
 def curves(rows: Sequence[Row]) -> dict[Curve, list[TimedRow]]:
@@ -23,23 +25,29 @@ def curves(rows: Sequence[Row]) -> dict[Curve, list[TimedRow]]:
     }
 
 
-def plot(path: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
-    """Draw one panel per curve and dtype.
+def check(path: Path, curves_of: Mapping[str, int]) -> None:
+    """Refuse what could not be drawn: `curves_of` counts the points that every curve is going to have.
 
     Raises
     ------
     ValueError
-        If the rows hold no curve, or matplotlib is not installed.
+        If `path` is no kind of picture, no curve has two points, or matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError:
-        raise ValueError('the plot needs matplotlib: pip install "fftconv[plot]"') from None
-    panels = curves(rows)
-    if not panels:
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"a plot must be one of {', '.join(SUFFIXES)}; got {str(path)!r}")
+    if find_spec("matplotlib") is None:
+        raise ValueError('the plot needs matplotlib: pip install "fftconv[plot]"')
+    if max(curves_of.values(), default=0) < 2:
         raise ValueError(
             "there is no curve over kernel lengths in these groups; 1d, 2d, 3d, batch and general have one"
         )
+
+
+def plot(path: Path, rows: Sequence[Row], facts: Mapping[str, Any]) -> None:
+    """Draw one panel per curve and dtype of rows that passed `check`."""
+    from matplotlib.figure import Figure
+
+    panels = curves(rows)
     across = 2 if len(panels) > 1 else 1
     down = -(-len(panels) // across)
     figure = Figure(figsize=(6.5 * across, 0.9 + 3.4 * down), layout="constrained")

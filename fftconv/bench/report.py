@@ -18,6 +18,7 @@ from fftconv.bench.peers import PEERS
 from fftconv.bench.rows import MemoryRow, PeerTime, RegretRow, Row, TimedRow, Verdict
 from fftconv.bench.sides import Options
 from fftconv.bench.words import digits, duration, size
+from fftconv.core.engine import wisdom
 
 PACKAGES = (
     "numpy",
@@ -280,4 +281,4 @@ def rewrite(page: Path, sections: Mapping[str, str]) -> None:
         first, last = _markers(name)
         before, rest = text.split(first)
         text = f"{before}{first}\n\n{content}\n\n{last}{rest.split(last)[1]}"
-    page.write_text(text, encoding="utf-8")
+    wisdom.replace(page, text)

@@ -166,7 +166,7 @@ def replace(path: Path, text: str) -> None:
     """Write `text` beside `path`, then move it there: a reader sees the old file or the new one."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        with open(part, "w", encoding="ascii") as file:
+        with open(part, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
