@@ -25,6 +25,11 @@ class ConvDimensionNumbers(NamedTuple):
         The indices of the batch axis, the channel axis and the spatial axes.
     rhs_spec : tuple of int
         The indices of the output-channel axis, the input-channel axis and the spatial axes.
+
+    Examples
+    --------
+    >>> ConvDimensionNumbers((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2)).lhs_spec[1]  # channels last
+    3
     """
 
     lhs_spec: Ints
@@ -61,6 +66,15 @@ def conv_dimension_numbers(
         stands once in each of the three. Spatial axes count in the kernel's order, and so do strides, pads
         and dilations. None stands for ``("NCHW", "OIHW", "NCHW")`` and its like for other numbers of axes.
         A ConvDimensionNumbers is returned as it is.
+
+    Returns
+    -------
+    ConvDimensionNumbers
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes of different lengths; layouts of another number of letters, or that repeat or miss one.
 
     Examples
     --------
@@ -121,6 +135,16 @@ def padtype_to_pads(
     padding : str
         ``"VALID"``: none. ``"SAME"``: ``ceil(n / s)`` outputs, the odd sample at the end; ``"SAME_LOWER"``:
         at the start. Upper or lower case.
+
+    Returns
+    -------
+    list of (int, int)
+        Samples before and after, per spatial axis.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Another word; sequences of different lengths or of what are no integers.
 
     Examples
     --------

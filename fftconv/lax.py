@@ -68,6 +68,12 @@ def conv(
     -------
     numpy.ndarray
 
+    Raises
+    ------
+    ValueError, TypeError
+        Operands of different ranks or dtypes, ``C`` that the kernel does not expect, a stride below 1, pads of
+        another number than that of the spatial axes.
+
     Examples
     --------
     >>> import numpy as np
@@ -101,7 +107,9 @@ def conv_with_general_padding(
     method: str = "auto",
     workers: int | None = None,
 ) -> np.ndarray:
-    """Like `conv`, with the dilations of input and kernel as required arguments (either may be None).
+    """Like `conv` in parameters, result and errors, with the dilations of input and kernel as required arguments.
+
+    Either dilation may be None, which stands for 1 on every axis.
 
     Examples
     --------
@@ -170,6 +178,18 @@ def conv_general_dilated(
     numpy.ndarray
         In the output layout. A kernel that does not fit gives an axis of length 0.
 
+    Raises
+    ------
+    ValueError, TypeError
+        Operands of different ranks or dtypes; a stride, dilation or count below 1, or one that is no integer; pads,
+        strides or dilations of another number than that of the spatial axes; channels or a batch that the counts do
+        not divide; both counts above 1; layouts that repeat or miss a letter; a method that cannot answer.
+
+    References
+    ----------
+    .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285: the output
+       lengths, relationships 1 to 14.
+
     Examples
     --------
     >>> import numpy as np
@@ -231,6 +251,16 @@ def conv_transpose(
     Returns
     -------
     numpy.ndarray
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv_general_dilated`, and for words of padding other than the two.
+
+    References
+    ----------
+    .. [1] V. Dumoulin, F. Visin, arXiv:1603.07285, section 4: transposed convolutions as convolutions of the
+       dilated input.
 
     Examples
     --------
@@ -294,6 +324,11 @@ def conv_general_dilated_patches(
     numpy.ndarray
         In the output layout, with ``C * prod(filter_shape)`` channels.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv_general_dilated`, and for a `filter_shape` of another number of axes or with a length below 1.
+
     Examples
     --------
     >>> import numpy as np
@@ -348,6 +383,11 @@ def conv_general_dilated_local(
     -------
     numpy.ndarray
         In the output layout.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv_general_dilated_patches`, and for kernels that are not one for each output position.
 
     Examples
     --------

@@ -85,6 +85,18 @@ def conv1d(
     numpy.ndarray
         (N, O, M) or (O, M).
 
+    Raises
+    ------
+    ValueError, TypeError
+        Operands of another rank or of different dtypes; channels that `groups` does not divide or the weight does not
+        expect; a stride, dilation or `groups` below 1; a negative padding with zeros; ``"same"`` with a stride; a
+        kernel longer than the padded input; reflection or circle past the array; a method that cannot answer.
+
+    References
+    ----------
+    .. [1] V. Dumoulin, F. Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285: the output
+       length.
+
     Examples
     --------
     >>> import numpy as np
@@ -135,8 +147,9 @@ def conv3d(
     method: str = "auto",
     workers: int | None = None,
 ) -> np.ndarray:
-    """Correlate (N, C, D, H, W) with (O, C/groups, KD, KH, KW); everything else as in `conv1d`, per spatial
-    axis.
+    """Correlate (N, C, D, H, W) with (O, C/groups, KD, KH, KW).
+
+    Everything else is as in `conv1d`, per spatial axis.
 
     Examples
     --------
@@ -192,6 +205,12 @@ def conv_transpose1d(
     numpy.ndarray
         (N, O, M) or (O, M).
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv1d`; and for an `output_padding` that is neither below the stride nor below the dilation, and an
+        output of no length.
+
     Examples
     --------
     >>> import numpy as np
@@ -242,8 +261,9 @@ def conv_transpose3d(
     method: str = "auto",
     workers: int | None = None,
 ) -> np.ndarray:
-    """The transpose of `conv3d`, with weight (C, O/groups, KD, KH, KW); everything else as in
-    `conv_transpose1d`.
+    """The transpose of `conv3d`, with weight (C, O/groups, KD, KH, KW).
+
+    Everything else is as in `conv_transpose1d`.
 
     Examples
     --------
@@ -288,6 +308,11 @@ def conv1d_input(
     -------
     numpy.ndarray
         Of shape `input_size`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv1d`, and where `grad_output` has not the shape of the output.
 
     Examples
     --------
@@ -381,6 +406,11 @@ def conv1d_weight(
     -------
     numpy.ndarray
         Of shape `weight_size`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `conv1d`, and where `grad_output` has not the shape of the output.
 
     Examples
     --------

@@ -86,7 +86,7 @@ def correlate(
 ) -> Any:
     """Cross-correlate two 1-d sequences as numpy.correlate does: ``c[k] = sum_n a[n + k] conj(v[n])``, k ascending.
 
-    Parameters are those of `convolve`; scalars are refused, as numpy refuses them.
+    Parameters and errors are those of `convolve`; scalars are refused, as numpy refuses them.
 
     Examples
     --------

@@ -208,7 +208,7 @@ def correlate(
 ) -> Any:
     """Cross-correlate two N-d arrays: ``out[lag] = sum_l in1[l] conj(in2[l - lag])``, in the order of the lags.
 
-    It is the convolution of `in1` with the reversed conjugate of `in2`, and takes the parameters of `convolve`.
+    It is the convolution of `in1` with the reversed conjugate of `in2`. Parameters and errors are those of `convolve`.
 
     See Also
     --------
@@ -249,6 +249,11 @@ def fftconvolve(
     --------
     convolve, oaconvolve
 
+    Raises
+    ------
+    ValueError, TypeError
+        As in `convolve`.
+
     Examples
     --------
     >>> from fftconv.signal import fftconvolve
@@ -272,6 +277,11 @@ def oaconvolve(
     """`fftconvolve` under the name of scipy's overlap-add function, with which it shares every rule.
 
     Long arrays are computed block by block here whatever the function is called.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `convolve`.
 
     Examples
     --------
@@ -303,6 +313,13 @@ def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", f
     ndarray
         In ``numpy.result_type(in1, in2)``; an empty input gives the zeros of an empty sum.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For data that are not two pictures of numbers, bool and float16 among them, as scipy refuses these; unknown
+        modes and boundaries; a `fillvalue` that is no scalar or does not fit the dtype; in mode ``valid`` pictures of
+        which neither holds the other.
+
     Examples
     --------
     >>> from fftconv.signal import convolve2d
@@ -316,8 +333,8 @@ def convolve2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", f
 def correlate2d(in1: Any, in2: Any, mode: str = "full", boundary: str = "fill", fillvalue: Any = 0) -> Any:
     """Cross-correlate two images, with a choice of what lies around the first.
 
-    Parameters and result are those of `convolve2d`; `in2` is conjugated and not reversed. For an even kernel ``same``
-    starts one lag later than `correlate` has it, at ``-((k - 1) // 2)``.
+    Parameters, result and errors are those of `convolve2d`; `in2` is conjugated and not reversed. For an even
+    kernel ``same`` starts one lag later than `correlate` has it, at ``-((k - 1) // 2)``.
 
     Examples
     --------
@@ -394,6 +411,11 @@ def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> Array:
         ``full``: ``-(in2_len - 1) .. in1_len - 1``; ``same``: the in1_len of them from ``-(in2_len // 2)``;
         ``valid``: the ``abs(in1_len - in2_len) + 1`` of them without padding.
 
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown mode, and lengths that are no integers or below 1.
+
     Examples
     --------
     >>> from fftconv.signal import correlation_lags
@@ -435,6 +457,11 @@ def choose_conv_method(in1: Any, in2: Any, mode: str = "full", measure: bool = F
     See Also
     --------
     fftconv.explain : the prediction in full
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `convolve` raises for these operands.
 
     Examples
     --------

@@ -142,6 +142,13 @@ def config_context(**changes: Any) -> Iterator[Config]:
     **changes
         Fields of `Config`.
 
+    Raises
+    ------
+    TypeError
+        For an option that does not exist.
+    ValueError
+        For a value that an option cannot have.
+
     Examples
     --------
     >>> with config_context(engine="scipy", workers=1) as config:
@@ -163,6 +170,11 @@ def set_workers(workers: int) -> Iterator[Config]:
     ----------
     workers : int
         Number of threads; 0 lets the library decide.
+
+    Raises
+    ------
+    ValueError
+        For a number below 0, and what is no integer.
 
     Examples
     --------
@@ -200,6 +212,11 @@ def set_engine(engine: str) -> EngineSetting:
     -------
     EngineSetting
         A context manager that restores the former choice when its block ends.
+
+    Raises
+    ------
+    ValueError
+        For another name.
 
     Examples
     --------
