@@ -10,10 +10,12 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import soundfile
 import tifffile
+import zarr
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -68,6 +70,39 @@ def test_npy_round_trip(run: Run, shape: tuple[int, ...], dtype: str) -> None:
     out = np.load("out.npy")
     assert out.dtype == x.dtype
     np.testing.assert_allclose(out, x, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "float32", "float64", ">f8", "complex64"])
+def test_hdf5_and_zarr_hold_what_npy_holds(run: Run, dtype: str) -> None:
+    x = RNG.normal(scale=50, size=(6, 7, 8)).astype(dtype)
+    np.save("in.npy", x)
+    with h5py.File("in.h5", "w") as file:
+        file["scan/volume"] = x
+        file["scan/label"], file["scan/level"] = "a title is no array of numbers", 3
+    zarr.create_group("in.zarr").create_array("volume", data=x)
+    for name in ("in.npy", "in.h5", "in.zarr", "in.zarr/volume"):
+        done(run("smooth", name, "-o", f"{Path(name).name}.h5"))
+    want = h5py.File("in.npy.h5")["data"][...]
+    assert want.dtype == fftconv.convolve(x, np.ones((1, 1, 1), x.real.dtype)).dtype or x.dtype.kind in "ui"
+    np.testing.assert_array_equal(h5py.File("in.h5.h5")["scan/volume"], want)
+    for name in ("in.zarr.h5", "volume.h5"):
+        np.testing.assert_array_equal(h5py.File(name)["data"], want)
+
+
+def test_of_several_arrays_none_is_taken(run: Run) -> None:
+    group = zarr.create_group("many.zarr")
+    with h5py.File("many.h5", "w") as file:
+        for name in ("b", "a"):
+            file[name] = np.arange(3.0)
+            group.create_array(name, data=np.arange(3.0))
+    h5py.File("none.h5", "w").close()
+    for name in ("many.h5", "many.zarr"):
+        assert (
+            f"{name}: expected one array of numbers, got 2: a, b" in run("smooth", name, "-o", "o.npy").stderr
+        )
+    assert "none.h5: expected one array of numbers, got 0" in run("smooth", "none.h5", "-o", "o.npy").stderr
+    assert ".zarr is read and not written" in run("smooth", "many.zarr/a", "-o", "o.zarr").stderr
+    done(run("smooth", "many.zarr/a", "-o", "o.npy"))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -366,10 +401,11 @@ def folder(run: Run, tmp_path: Path) -> Path:
     Image.fromarray(photograph()[:40, :40]).save("photo.png")
     soundfile.write("tone.wav", np.zeros(100), 8000, subtype="PCM_16")
     soundfile.write("loud.wav", np.zeros(100), 8000, subtype="FLOAT")
-    for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif"):
+    for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif", "broken.h5"):
         Path(broken).write_bytes(b"not what it says")
     Path("here.npy").write_bytes(b"precious")
     (tmp_path / "sub.npy").mkdir()
+    (tmp_path / "folder.zarr").mkdir()
     return tmp_path
 
 
@@ -389,6 +425,8 @@ def folder(run: Run, tmp_path: Path) -> Path:
         ("convolve broken.png box:3 -o out.png", "broken.png: not a readable .png file"),
         ("convolve broken.wav box:3 -o out.wav", "broken.wav: not a readable .wav file"),
         ("convolve broken.tif box:3 -o out.tif", "broken.tif: not a readable .tif file"),
+        ("convolve broken.h5 box:3 -o out.npy", "broken.h5: not a readable .h5 file"),
+        ("convolve folder.zarr box:3 -o out.npy", "folder.zarr: not a readable .zarr file"),
         ("convolve words.npy box:3 -o out.npy", "words.npy: expected numbers, got samples of type <U1"),
         ("convolve empty.npy box:3 -o out.npy", "empty.npy: expected samples, got shape (0, 3)"),
         (
@@ -478,6 +516,8 @@ def test_refusals(folder: Path, run: Run, command: str, says: str) -> None:
     [
         ("PIL.Image", "photo.png", '.png files need pillow: pip install "fftconv[io]"'),
         ("soundfile", "tone.wav", '.wav files need soundfile: pip install "fftconv[io]"'),
+        ("h5py", "broken.h5", '.h5 files need h5py: pip install "fftconv[io]"'),
+        ("zarr", "folder.zarr", '.zarr folders need zarr: pip install "fftconv[io]"'),
         ("tifffile", "broken.tif", '.tif files need tifffile: pip install "fftconv[io]"'),
     ],
 )

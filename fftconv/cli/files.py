@@ -18,7 +18,7 @@ from fftconv.cli.formats import FORMATS, Format, Recording
 def read(path: Path) -> Recording:
     """Read any of the known formats."""
     known = _format_of(path)
-    if not path.is_file():
+    if not (path.is_file() or (path.is_dir() and known.write is None)):
         raise click.UsageError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
     try:
         recording = known.read(path)
@@ -35,7 +35,8 @@ def read(path: Path) -> Recording:
 
 def check_output(path: Path, force: bool) -> None:
     """Refuse an output that could not be written, before any work is done."""
-    _format_of(path)
+    if _format_of(path).write is None:
+        raise click.UsageError(f"{path}: {path.suffix} is read and not written; write a .h5 or .npy file")
     check_place(path)
     if path.exists() and not force:
         raise click.UsageError(f"{path}: exists already; --force replaces it")
@@ -54,9 +55,11 @@ def check_place(path: Path) -> None:
 def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) -> None:
     """Write `values` as `path`, in the sample type of `like` where the format has one of its own."""
     check_output(path, force)
+    encode = _format_of(path).write
+    assert encode is not None
     try:
         with replacing(path, force) as file:
-            _format_of(path).write(file, values, like)
+            encode(file, values, like)
     except click.UsageError as error:
         raise click.UsageError(f"{path}: {error.format_message()}") from error
 
@@ -92,6 +95,9 @@ def _permissions(path: Path) -> int:
 
 
 def _format_of(path: Path) -> Format:
+    """By the ending of the name; what lies inside a .zarr folder may have any name."""
+    if any(parent.suffix.lower() == ".zarr" for parent in path.parents):
+        return FORMATS[".zarr"]
     if path.suffix.lower() not in FORMATS:
         raise click.UsageError(f"{path}: expected a file ending in {', '.join(FORMATS)}")
     return FORMATS[path.suffix.lower()]

@@ -21,7 +21,7 @@ class Recording:
     Attributes
     ----------
     data : ndarray
-        What to compute with: the samples as they are (.npy), in [-1, 1) (audio), or as floating point (pictures).
+        What to compute with: the samples as they are (arrays), in [-1, 1) (audio), or as floating point (pictures).
     axes : tuple of int
         The axes that carry space or time; channels, colours and frames are the others.
     stored : dtype
@@ -73,6 +73,49 @@ def _read_npy(path: Path) -> Recording:
 
 def _write_npy(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
     np.save(file, values)
+
+
+def _only(path: Path, found: list[str]) -> str:
+    """The name of the one array in a file of many."""
+    if len(found) != 1:
+        names = f": {', '.join(sorted(found))}" if found else ""
+        raise click.UsageError(f"{path}: expected one array of numbers, got {len(found)}{names}")
+    return found[0]
+
+
+def _holds_numbers(array: Any) -> bool:
+    return array.ndim > 0 and np.dtype(array.dtype).kind in "buifc"
+
+
+def _read_hdf5(path: Path) -> Recording:
+    h5py = _package("h5py", f"{path.suffix} files")
+    found: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and _holds_numbers(item):
+            found.append(name)
+
+    with h5py.File(path) as file:
+        file.visititems(look)
+        name = _only(path, found)
+        data = np.asarray(file[name])
+    return Recording(data, tuple(range(data.ndim)), data.dtype, {"dataset": name})
+
+
+def _write_hdf5(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
+    with _package("h5py", ".h5 files").File(file, "w") as out:
+        out[like.about.get("dataset", "data")] = values
+
+
+def _read_zarr(path: Path) -> Recording:
+    """Read an array, or the one array of a group."""
+    zarr = _package("zarr", ".zarr folders")
+    node = zarr.open(path, mode="r")
+    if isinstance(node, zarr.Group):
+        arrays = {name: item for name, item in node.members(max_depth=None) if isinstance(item, zarr.Array)}
+        node = arrays[_only(path, [name for name, item in arrays.items() if _holds_numbers(item)])]
+    data = np.asarray(node[...])
+    return Recording(data, tuple(range(data.ndim)), data.dtype)
 
 
 # --- audio -----------------------------------------------------------------------------------------------
@@ -202,14 +245,15 @@ def _write_tiff(file: BinaryIO, values: np.ndarray, like: Recording) -> None:
 
 @dataclass(frozen=True)
 class Format:
-    """How one kind of file is read and written."""
+    """How one kind of file is read and, unless it is a folder, written."""
 
     read: Callable[[Path], Recording]
-    write: Callable[[BinaryIO, np.ndarray, Recording], None]
+    write: Callable[[BinaryIO, np.ndarray, Recording], None] | None
 
 
 _JPEG = Format(_read_picture, partial(_write_picture, "JPEG", {"uint8": (1, 3)}))
 _TIFF = Format(_read_tiff, _write_tiff)
+_HDF5 = Format(_read_hdf5, _write_hdf5)
 FORMATS: dict[str, Format] = {
     ".npy": Format(_read_npy, _write_npy),
     ".wav": Format(_read_audio, partial(_write_audio, "WAV")),
@@ -219,4 +263,7 @@ FORMATS: dict[str, Format] = {
     ".jpeg": _JPEG,
     ".tif": _TIFF,
     ".tiff": _TIFF,
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".zarr": Format(_read_zarr, None),
 }

@@ -41,9 +41,9 @@ def output_options(command: Callable[..., None]) -> Callable[..., None]:
 def cli() -> None:
     """Convolve, smooth and denoise recordings, pictures and volumes.
 
-    Files are .npy, .wav, .flac, .png, .jpg or .tif. A picture's colours, a recording's channels and a stack's frames
-    are each treated alone. The output keeps the input's sample type, rounded and clipped where it is an integer
-    type; a .npy file holds the result unrounded.
+    Files are .npy, .wav, .flac, .png, .jpg, .tif or .h5; .zarr is read. A picture's colours, a recording's channels and
+    a stack's frames are each treated alone. The output keeps the input's sample type, rounded and clipped where it is
+    an integer type; a .npy or .h5 file holds the result unrounded.
 
     KERNEL is a file or one of gauss:sigma=S, box:N, triangle:N, hann:N, hamming:N, which have a sum of 1 and spread
     along every axis of space or time.
