@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fftconv._door import Call, dtype_of, mode_text, options_of, shape_of
+from fftconv._general import plan_of_call
 from fftconv._missing import care_of, explained
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
@@ -15,13 +16,14 @@ from fftconv.signal import CONVOLVE
 __all__ = ["explain"]
 
 
-def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan:
+def explain(in1: Any, in2: Any = None, mode: str = "full", **keywords: Any) -> ConvPlan:
     """The plan of ``convolve(in1, in2, mode, **keywords)``: every method with its predicted cost or why it is out.
 
     Parameters
     ----------
     in1, in2 : array_like or tuple of int
-        Arrays, or their shapes.
+        Arrays, or their shapes. Alone, `in1` may be a function without arguments that calls one of `fftconv.lax` or
+        `fftconv.nn`; it is followed up to its first convolution, which is planned and not computed.
     mode : {"full", "same", "valid"}
     **keywords
         Those of `fftconv.convolve`. Where both inputs are shapes, ``dtype`` is the dtype of the arrays, by
@@ -36,7 +38,7 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     Raises
     ------
     ValueError
-        As `convolve` would, and where nothing is summed.
+        As `convolve` or the function would, and where nothing is summed.
 
     Examples
     --------
@@ -46,7 +48,19 @@ def explain(in1: Any, in2: Any, mode: str = "full", **keywords: Any) -> ConvPlan
     (1000000,)
     >>> "direct" in str(plan)
     True
+    >>> import numpy as np
+    >>> from fftconv import nn
+    >>> explain(lambda: nn.conv2d(np.ones((8, 64, 64)), np.ones((16, 8, 5, 5)), stride=2)).problem.stride
+    (2, 2)
     """
+    if in2 is None and callable(in1):
+        found = plan_of_call(in1)
+        if found is None or keywords or mode != "full":
+            raise ValueError(
+                "a function to explain must call one of fftconv.lax or fftconv.nn, and stand alone; got "
+                f"{in1!r}{' with other arguments' if found else ', which convolves nothing there'}"
+            )
+        return found
     shaping = {"axes": None, "dtype": None, "method": "auto", "workers": None}
     for name in shaping:
         shaping[name] = keywords.pop(name, shaping[name])

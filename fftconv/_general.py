@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import replace
 from types import TracebackType
 from typing import NamedTuple
 
@@ -10,8 +13,10 @@ import numpy as np
 
 from fftconv.core import planner
 from fftconv.core.boundary import ZEROS, Outside
-from fftconv.core.plan import Request
+from fftconv.core.certificate import bound
+from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem, Ints, Pads
+from fftconv.core.run import plan_of, run
 
 
 class RuleError(ValueError, RuntimeError):
@@ -124,3 +129,33 @@ def problem(x: np.ndarray, w: np.ndarray, geometry: Geometry, dtype: np.dtype) -
         dtype=dtype,
         **geometry._asdict(),
     )
+
+
+class Planned(Exception):
+    """Ends a call that was only to be explained."""
+
+    def __init__(self, plan: ConvPlan) -> None:
+        self.plan = plan
+
+
+_only_planned: ContextVar[bool] = ContextVar("_only_planned", default=False)
+
+
+def compute(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray, asked: Request) -> None:
+    """Run the problem of a call into `out`; within `plan_of_call` raise its plan instead."""
+    if _only_planned.get():
+        plan = plan_of(p, asked, (x, w))
+        raise Planned(replace(plan, bound=bound(plan, x, w)))
+    run(p, x, w, out, asked)
+
+
+def plan_of_call(call: Callable[[], object]) -> ConvPlan | None:
+    """The plan of the first convolution that `call` comes to, None where it comes to none."""
+    token = _only_planned.set(True)
+    try:
+        call()
+    except Planned as planned:
+        return planned.plan
+    finally:
+        _only_planned.reset(token)
+    return None

@@ -9,11 +9,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv._general import Geometry, RankError, RuleError, array, integer, integers, problem, request
+from fftconv._general import (
+    Geometry,
+    RankError,
+    RuleError,
+    array,
+    compute,
+    integer,
+    integers,
+    problem,
+    request,
+)
 from fftconv.core.plan import Request
 from fftconv.core.problem import ConvProblem, Ints, Pads, dilated_size, same_lower_pads, same_pads
 from fftconv.core.room import new_result
-from fftconv.core.run import run
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -389,7 +398,7 @@ def correlate(given: Operands, geometry: Geometry, asked: Request) -> np.ndarray
     """Run the canonical problem into an array of the output layout."""
     p = problem(given.x, given.w, geometry, given.dtype)
     out, view = laid_out(p.out_shape, given.out_spec, given.dtype)
-    run(p, given.x, given.w, view, asked)
+    compute(p, given.x, given.w, view, asked)
     return out
 
 

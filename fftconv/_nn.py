@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv._general import DTypeError, Geometry, RuleError, array, integer, integers, problem
+from fftconv._general import DTypeError, Geometry, RuleError, array, compute, integer, integers, problem
 from fftconv.core.boundary import Boundary, Outside
 from fftconv.core.plan import Request
 from fftconv.core.problem import Ints, Pads, dilated_size
 from fftconv.core.room import new_result
-from fftconv.core.run import run
 
 PAD_MODES = {
     "zeros": Boundary.ZERO,
@@ -153,7 +152,7 @@ def weight_gradient(
         x.dtype,
     )
     out = new_result(size, x.dtype)
-    run(p, _conjugate(stacked), g.swapaxes(0, 1), out.swapaxes(0, 1), asked)
+    compute(p, _conjugate(stacked), g.swapaxes(0, 1), out.swapaxes(0, 1), asked)
     return out
 
 
@@ -290,7 +289,7 @@ def _run(
     if 0 in p.output_size:
         raise RuleError(f"the output must not be empty along a spatial axis, got size {p.output_size}")
     out = new_result(p.out_shape[1:] if unbatched else p.out_shape, dtype)
-    run(p, x, w, out[None] if unbatched else out, asked)
+    compute(p, x, w, out[None] if unbatched else out, asked)
     return out
 
 

@@ -112,6 +112,7 @@ CALLS = {
         fc.explain(3.0, 4.0)
         fc.explain((5,), (3,), dtype="flaot32")
         fc.explain((5,), ones(3))
+        fc.explain(dict)
     """,
     "fftconv.numpy": """
         fnp.convolve([], [1])

@@ -250,7 +250,7 @@ def test_every_signal_has_a_peer_and_every_layer_torch():
 @pytest.mark.parametrize("case", [c for c in SMALL if isinstance(c, Layer)], ids=lambda c: c.name)
 def test_a_layer_names_the_problem_that_the_door_makes(case, monkeypatch):
     seen = []
-    monkeypatch.setattr(fftconv._nn, "run", lambda problem, *_: seen.append(problem))
+    monkeypatch.setattr(fftconv._nn, "compute", lambda problem, *_: seen.append(problem))
     case.ours(*case.arrays("float32"))()
     assert seen == [case.problem("float32")]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import fftconv as fc
 from fftconv import explain
+from fftconv.core import run as core_run
 from fftconv.core.plan import ConvPlan
 
 
@@ -82,3 +84,38 @@ def test_the_module_does_not_hide_the_function():
     import fftconv._explain
 
     assert callable(fftconv.explain)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, w: fc.nn.conv2d(x, w, stride=2, padding=1),
+        lambda x, w: fc.nn.conv_transpose2d(x, w, stride=2),
+        lambda x, w: fc.nn.conv2d_input((1, 4, 34, 34), w, x),
+        lambda x, w: fc.nn.conv2d_weight(x, (4, 4, 5, 5), x[..., 2:-2, 2:-2]),
+        lambda x, w: fc.lax.conv_general_dilated(x, w, (1, 1), "SAME", rhs_dilation=(3, 2)),
+        lambda x, w: fc.lax.conv_transpose(x, w, (2, 2), "VALID", dimension_numbers=("NCHW", "OIHW", "NCHW")),
+    ],
+)
+def test_calls_of_the_general_family_are_planned_as_they_are_computed(call, monkeypatch):
+    x, w = np.ones((1, 4, 30, 30)), np.ones((4, 4, 5, 5))
+    ran: list[ConvPlan] = []
+    executor = core_run.executor
+    monkeypatch.setattr(core_run, "executor", lambda plan: ran.append(plan) or executor(plan))
+    plan = explain(lambda: call(x, w))
+    assert not ran
+    call(x, w)
+    assert (plan.problem, plan.chosen) == (ran[0].problem, ran[0].chosen)
+    assert plan.bound is not None
+
+
+def test_functions_that_convolve_nothing_of_the_family_are_refused():
+    for call in (lambda: None, lambda: fc.convolve(np.ones(5), np.ones(3))):
+        with pytest.raises(ValueError, match="which convolves nothing there"):
+            explain(call)
+    layer = lambda: fc.nn.conv1d(np.ones((1, 9)), np.ones((1, 1, 3)))  # noqa: E731
+    with pytest.raises(ValueError, match="with other arguments"):
+        explain(layer, axes=0)
+    with pytest.raises(TypeError, match="conv1d: input must be an array"):
+        explain(lambda: fc.nn.conv1d([1.0], np.ones((1, 1, 3))))
+    assert layer().shape == (1, 7)
