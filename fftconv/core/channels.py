@@ -35,8 +35,8 @@ PRODUCT_BYTES = 2**20
 TURNED_ROWS = 512
 # Frequencies of one such call: enough to share among workers, and to fill cache lines.
 MOST_BINS, FEWEST_BINS = 512, 32
-# Input times output channels up to which complex128 matrices are multiplied as real ones.
-WIDE = 1024
+# Input times output channels up to which complex matrices are multiplied as real ones.
+WIDE = 256
 # Bytes of a cache line; copies that turn an array move whole ones where they can.
 LINE = 64
 # Outputs of one input that share a job, and with it a forward transform: all of them where that leaves enough jobs
@@ -166,9 +166,10 @@ class Channels:
         """Whether the products per frequency are real ones, of matrices twice as high and as wide.
 
         The kernel's spectra ``a + ib`` then hold the matrix ``[[a, b], [-b, a]]``, at twice the bytes for the same
-        work. BLAS libraries have faster ways for small real matrices, which need no buffer and so no lock.
+        work. BLAS libraries have faster ways for small real matrices, which need no buffer and so no lock. Larger
+        ones are as fast as complex ones, and half as many bytes to make.
         """
-        return self.bin_bytes == 8 or self.problem.group_inputs * self.problem.group_outputs <= WIDE
+        return self.problem.group_inputs * self.problem.group_outputs <= WIDE
 
     @lazy
     def kernel_chunk(self) -> tuple[int, int]:
