@@ -643,3 +643,19 @@ def test_what_lies_outside_is_not_missed_by_windows_that_lie_inside():
     np.testing.assert_array_equal(got, np.full(4, 2.0))
     with pytest.raises(ValueError, match="sum to zero"):
         convolve(x, [1.0, -2.0, 1.0], "same", nan_policy="omit", fill_value=nan)
+
+
+@pytest.mark.parametrize("taps", (3, 7))
+def test_valid_reads_nothing_outside_whatever_is_said_of_it(taps):
+    """Also of a kernel longer than the array, of which some taps meet no sample."""
+    x, w = np.array([1.0, 2, np.nan, 4]), np.arange(1.0, taps + 1)
+    want = convolve(x, w, "valid", nan_policy="omit")
+    for outside in (
+        {"fill_value": np.nan},
+        {"fill_value": 3.0},
+        {"boundary": "renormalize"},
+        {"boundary": "wrap"},
+    ):
+        np.testing.assert_array_equal(convolve(x, w, "valid", nan_policy="omit", **outside), want)
+        clean = convolve(np.nan_to_num(x), w, "valid", nan_policy="omit", **outside)
+        np.testing.assert_array_equal(clean, convolve(np.nan_to_num(x), w, "valid"))
