@@ -16,6 +16,7 @@ from fftconv._door import Call, as_operand, check_out
 from fftconv._means import averaged
 from fftconv._normalised import may_sum_to_zero
 from fftconv._overflow import checked
+from fftconv._parts import averaged_in_parts
 from fftconv._recipe import DType, Recipe
 from fftconv._samples import Care, View, check_kernel, finite, with_gaps
 from fftconv.core.boundary import Boundary
@@ -81,7 +82,16 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
         return _returned(
             ordinary(call, a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out
         )
-    found, lost = averaged(call, view, b, new_result(shape, dtype) if out is None or masked else out)
+    fresh = out is None or masked
+    if call.options.request.max_memory:
+        # whatever `out` shares memory with is still needed
+        needed = (v for v in (a, b, view.missing, view.weights) if v is not None)
+        fresh = fresh or any(np.may_share_memory(out, v) for v in needed)
+        found = new_result(shape, dtype) if fresh else np.ma.getdata(out)
+        marks = np.zeros(shape, bool) if masked or isinstance(out, np.ma.MaskedArray) else None
+        averaged_in_parts(call, view, b, found, marks)
+        return _returned(found, marks, in1 if masked else None, out)
+    found, lost = averaged(call, view, b, new_result(shape, dtype) if fresh else out)
     return _returned(found, lost, in1 if masked else None, out)
 
 
