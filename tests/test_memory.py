@@ -54,6 +54,10 @@ BIG = {
     "picture": problem((1024, 1024), (31, 31), "same", "f4"),
     "large picture": problem((2048, 2048), (101, 101), "same", "f8"),
     "volume": problem((100, 100, 100), (17, 17, 17), "same", "f8"),
+    "complex": problem((2_000_000,), (1001,), "same", "c16"),
+    "complex picture": problem((1024, 1024), (31, 31), "same", "c8"),
+    "channels": problem((256, 256), (15, 15), "same", "f4", Extras(batch=2, channels=(16, 16))),
+    "strides": problem((2048, 2048), (15, 15), "same", "f4", Extras(stride=2)),
 }
 
 
