@@ -12,6 +12,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._door import Call
 from fftconv.core.boundary import Boundary, Outside, read
+from fftconv.core.excerpt import Box
 from fftconv.core.problem import Ints
 
 
@@ -21,7 +22,7 @@ class Around(NamedTuple):
     Attributes
     ----------
     reach : tuple of (int, int)
-        Per axis, how far they read before and after it.
+        Per axis, how far they read before and after it; negative where they do not read all of it.
     along : tuple of Boundary
     weightless : tuple of bool
     fill : number
@@ -48,16 +49,32 @@ class Around(NamedTuple):
         along, weightless = zip(*bounds, strict=True)
         return cls(tuple(reach), along, weightless, extension.fill)
 
+    @classmethod
+    def of_part(cls, call: Call, shapes: tuple[Ints, Ints], box: Box, outside: bool) -> Around:
+        """For some outputs alone, with begin and end per axis; `outside` says whether zeros there have a weight."""
+        given = {} if call.mode == "valid" else call.options.surroundings(len(shapes[0]))
+        window, convolved = call.door.windows[call.mode], call.axes(len(shapes[0]))
+        reach, bounds = [], []
+        for i, (n, k, (begin, end)) in enumerate(zip(*shapes, box, strict=True)):
+            first = begin + window(n, k)[0] - (k - 1) if i in convolved else begin
+            last = first + end - begin + k - 1 if i in convolved else end
+            alone = n == 1 and i not in convolved
+            reach.append((0, 0) if alone else (-first, last - n))
+            bounds.append(given.get(i, (Boundary.ZERO, not outside)))
+        along, weightless = zip(*bounds, strict=True)
+        extension = call.options.extension
+        return cls(tuple(reach), along, weightless, extension.fill if given and extension else 0)
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing that is read outside has any weight."""
-        return all(none or reach == (0, 0) for none, reach in zip(self.weightless, self.reach, strict=True))
+        return all(none or max(reach) <= 0 for none, reach in zip(self.weightless, self.reach, strict=True))
 
     @property
     def is_filled(self) -> bool:
         """Whether something is read outside that is no sample and yet has a weight."""
         return any(
-            b <= Boundary.CONSTANT and not none and reach != (0, 0)
+            b <= Boundary.CONSTANT and not none and max(reach) > 0
             for b, none, reach in zip(self.along, self.weightless, self.reach, strict=True)
         )
 

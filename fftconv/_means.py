@@ -34,6 +34,8 @@ def averaged(call: Call, view: View, b: Array, out: Array) -> tuple[Array, Any]:
             with np.errstate(all="ignore"):
                 x *= samples.weights
         seen = _Seen.of(call, (a.shape, b.shape), x, samples)
+        if view.inside is not None:
+            seen = seen._replace(data=view.inside)
         sums = seen.sums(call, axes, b.shape, take)
         kernel = Kernel.of(_taps(b, axes, call.door.correlate), sums, _real(a.dtype, b.dtype))
         kernel.check()
@@ -134,7 +136,7 @@ def _samples(view: View, shape: Ints, axes: Ints) -> tuple[Array, Samples]:
     missing = kept = _shared(spread(missing), axes)
     if view.weights is None:
         return kept, Samples(missing, None, view.outside)
-    weights = spread(view.weights)
+    weights = spread(view.weights.astype(np.result_type(view.weights, np.float64), copy=False))
     missing = missing | (weights == 0)
     return kept, Samples(missing, np.where(missing, 0, weights), view.outside)
 

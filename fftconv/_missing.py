@@ -16,11 +16,11 @@ from fftconv._door import Call, as_operand, check_out
 from fftconv._means import averaged
 from fftconv._normalised import may_sum_to_zero
 from fftconv._overflow import checked
+from fftconv._parts import averaged_in_parts
 from fftconv._recipe import DType, Recipe
 from fftconv._samples import Care, View, check_kernel, finite, with_gaps
 from fftconv.core.boundary import Boundary
 from fftconv.core.missing import SpoiltError, alarm, betrays
-from fftconv.core.problem import Ints
 from fftconv.core.room import new_result
 
 OMIT = ("omit", "omit_keep")
@@ -66,7 +66,8 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
             f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
             f"mode={call.mode!r}"
         )
-    view = View.of(in1, a, care._replace(outside=care.outside or _stays_inside(call, (a.shape, b.shape))))
+    # `valid` reads nothing outside, so what is said of it makes no difference
+    view = View.of(in1, a, care._replace(outside=care.outside or call.mode == "valid"))
     call = call._replace(options=call.options._replace(dtype=dtype))
     if view.policy != "propagate":
         check_kernel(call.door.names[1], b, view.policy)
@@ -81,7 +82,16 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
         return _returned(
             ordinary(call, a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out
         )
-    found, lost = averaged(call, view, b, new_result(shape, dtype) if out is None or masked else out)
+    fresh = out is None or masked
+    if call.options.request.max_memory:
+        # whatever `out` shares memory with is still needed
+        needed = (v for v in (a, b, view.missing, view.weights) if v is not None)
+        fresh = fresh or any(np.may_share_memory(out, v) for v in needed)
+        found = new_result(shape, dtype) if fresh else np.ma.getdata(out)
+        marks = np.zeros(shape, bool) if masked or isinstance(out, np.ma.MaskedArray) else None
+        averaged_in_parts(call, view, b, found, marks)
+        return _returned(found, marks, in1 if masked else None, out)
+    found, lost = averaged(call, view, b, new_result(shape, dtype) if fresh else out)
     return _returned(found, lost, in1 if masked else None, out)
 
 
@@ -98,13 +108,6 @@ def _settled(call: Call, care: Care) -> tuple[Call, Care]:
     )
     around = Extension(along, weightless, 0.0)
     return call._replace(options=call.options._replace(extension=around)), care._replace(outside=True)
-
-
-def _stays_inside(call: Call, shapes: tuple[Ints, Ints]) -> bool:
-    """Whether no window reads outside in1, so that it does not matter what lies there."""
-    ndim = max(map(len, shapes))
-    n, k = ((1,) * (ndim - len(shape)) + shape for shape in shapes)
-    return bool(call.mode == "valid" and all(n[axis] >= k[axis] for axis in call.axes(ndim)))
 
 
 def _scalars(call: Call, operands: tuple[Any, Array], care: Care, out: Any) -> Any:

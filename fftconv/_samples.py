@@ -47,6 +47,10 @@ class View(NamedTuple):
         Samples to leave out.
     weights : ndarray or None
     outside : bool
+    inside : ndarray of bool or None
+        Which are samples of in1, where some are not and have a weight.
+    spoilt : bool
+        Whether samples that are not finite are missing, and not told in `missing`.
     """
 
     data: Array
@@ -54,6 +58,8 @@ class View(NamedTuple):
     missing: Array | None
     weights: Array | None
     outside: bool
+    inside: Array | None = None
+    spoilt: bool = False
 
     @classmethod
     def of(cls, in1: Any, data: Array, care: Care) -> View:
@@ -67,7 +73,8 @@ class View(NamedTuple):
     @property
     def whole(self) -> bool:
         """Whether every sample is there and counts alike."""
-        return self.outside and self.weights is None and (self.missing is None or not self.missing.any())
+        unspoilt = self.outside and self.weights is None and not self.spoilt
+        return unspoilt and (self.missing is None or not self.missing.any())
 
 
 def _mask(mask: Any, shape: Ints) -> Array:
@@ -78,7 +85,7 @@ def _mask(mask: Any, shape: Ints) -> Array:
             f"takes numbers)"
         )
     _check_broadcast("mask", mask.shape, shape)
-    return np.asarray(mask != 0)
+    return np.asarray(mask if mask.dtype.kind == "b" else mask != 0)
 
 
 def _weights(weights: Any, shape: Ints) -> Array:
@@ -86,10 +93,10 @@ def _weights(weights: Any, shape: Ints) -> Array:
     if weights.dtype.kind not in "biuf":
         raise TypeError(f"weights must be real numbers, got dtype {weights.dtype}")
     _check_broadcast("weights", weights.shape, shape)
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    if wrong.any():
+    if weights.size and not 0 <= weights.min() <= weights.max() < np.inf:
+        wrong = ~(np.isfinite(weights) & (weights >= 0))
         raise ValueError(f"weights must be finite and at least 0, got {_found(weights, wrong)}")
-    return np.asarray(weights, np.result_type(weights.dtype, np.float64))
+    return np.asarray(weights)
 
 
 def _check_broadcast(name: str, shape: Ints, onto: Ints) -> None:
@@ -120,13 +127,18 @@ def finite(a: Array) -> bool:
     if a.dtype.kind not in "fc":
         return True
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(np.add.reduce(a, axis=None)) or np.isfinite(a).all())
+        if np.isfinite(np.add.reduce(a, axis=None)):
+            return True
+        parts = (a.real, a.imag) if a.dtype.kind == "c" else (a,)
+        return all(bool(np.isfinite(part.min()) and np.isfinite(part.max())) for part in parts)
 
 
 def with_gaps(view: View, call: Call, spoilt: bool) -> View:
     """`view` with regard to what is not finite, or the error that the policy wants; `spoilt` where something is."""
     if not spoilt and finite(view.data):
         return view
+    if view.policy != "raise" and call.options.request.max_memory:
+        return view._replace(spoilt=True)
     gaps = ~np.isfinite(view.data)
     if view.missing is not None:
         gaps &= ~view.missing

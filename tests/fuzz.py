@@ -26,7 +26,13 @@ from fuzz_sums import Answer
 import fftconv
 from fftconv.core.methods.warmth import warmth
 
-REFUSALS = ("cannot answer this problem", "can promise", "cannot promise", "of scratch are too few")
+REFUSALS = (
+    "cannot answer this problem",
+    "can promise",
+    "cannot promise",
+    "of scratch are too few",
+    "are too few for means",
+)
 
 
 class Failed(AssertionError):

@@ -5,6 +5,7 @@ A `Case` prints as the Python that builds it, and holds no arrays: an `Array` sa
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from math import prod
@@ -104,6 +105,11 @@ def _laid_out(a: np.ndarray, memory: str) -> Any:
         return raw
     if memory == "swapped":
         return a.astype(a.dtype.newbyteorder("S"))
+    if memory == "memmap" and a.size:
+        with tempfile.TemporaryFile() as file:
+            mapped = np.memmap(file, a.dtype, "w+", shape=a.shape)
+        mapped[...] = a
+        return mapped
     if memory == "repeated":
         return np.broadcast_to(a[:1], a.shape)
     return a
@@ -152,7 +158,15 @@ class Draw:
     def array(self, shape: Sequence[int], dtype: str, bad: float = 0.12, lists: bool = False) -> Array:
         """An array of any values, in any memory; with chance `bad` some elements are not finite."""
         words = ["noise", "noise", "small", "positive", "sparse", "wide", "pedestal", "constant", "product"]
-        kinds = ["plain"] * 6 + ["reversed", "fortran", "strided", "read-only", "unaligned", "swapped"]
+        kinds = ["plain"] * 6 + [
+            "reversed",
+            "fortran",
+            "strided",
+            "read-only",
+            "unaligned",
+            "swapped",
+            "memmap",
+        ]
         kinds += ["repeated"] * bool(shape) + ["list"] * (
             lists and 0 not in shape and dtype in ("f8", "i8", "c16", "?")
         )

@@ -144,7 +144,7 @@ def _missing(d: Draw) -> Drawn:
             keywords["weights"] = Array(_broadcastable(d, a.shape), "u1", "small", d.number(0, 99))
     if d.chance(0.3):
         keywords["masked"] = Array(a.shape, "?", "sparse", d.number(0, 999))
-    if d.chance(0.4) and keywords.get("mode") != "valid":
+    if d.chance(0.4):
         _boundary(d, keywords, _convolved(a, b, keywords), (0.0, 2, np.nan))
         if keywords.get("nan_policy") not in ("omit", "omit_keep") and np.isnan(
             keywords.get("fill_value", 0)
@@ -154,6 +154,8 @@ def _missing(d: Draw) -> Drawn:
             keywords.pop("fill_value", None)
     if d.chance(0.15):
         keywords["out"] = d.one(("new", "strided", "in1"))
+    if d.chance(0.2):
+        keywords["max_memory"] = d.one((20_000, 300_000, "2 MB"))
     return f"signal.{d.one(('convolve', 'correlate'))}", {"in1": a, "in2": b}, keywords
 
 
@@ -430,6 +432,10 @@ def _convolver(d: Draw) -> Drawn:
             )
         if kernel.dtype in FLOATS[:3] and x.dtype in FLOATS[:3] and d.chance(0.3):
             keywords["call"] = "reduce"
+    if keywords["call"] in ("__call__", "reduce") and d.chance(0.3):
+        # with `shape` it is prepared for arrays of its own dtype
+        whole = np.dtype(kernel.dtype).kind in "iub"
+        _boundary(d, keywords, _convolved(x, kernel, keywords), (0, 1) if whole else (0.0, 1.5, np.inf))
     if d.chance(0.2):
         keywords["shape"] = x.shape
     if keywords["call"] in ("__call__", "adjoint") and d.chance(0.2):

@@ -126,3 +126,12 @@ def test_a_separable_kernel_has_a_gradient():
     x = np.random.default_rng(2).standard_normal((60, 50))
     forced, free = (Convolver(np.ones((9, 9)), method=m) for m in ("separable", "auto"))
     np.testing.assert_allclose(forced.kernel_grad(x, x), free.kernel_grad(x, x), atol=1e-10)
+
+
+@pytest.mark.parametrize("value", (np.inf, -np.inf, np.nan, 1e308))
+def test_samples_that_are_not_finite_warn_of_nothing(value):
+    """The look for a pedestal takes means of samples."""
+    p = problem((51,), (4,), "full", "f8")
+    x, y = operands(p)
+    x[...], x[..., 3:7] = value, -value
+    kernel_gradient(p, x, y, TILES)

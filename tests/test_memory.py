@@ -18,6 +18,7 @@ import fftconv.lax
 import fftconv.nn
 from fftconv.core import room
 from fftconv.core.engine import get_engine
+from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.run import run
@@ -53,6 +54,10 @@ BIG = {
     "picture": problem((1024, 1024), (31, 31), "same", "f4"),
     "large picture": problem((2048, 2048), (101, 101), "same", "f8"),
     "volume": problem((100, 100, 100), (17, 17, 17), "same", "f8"),
+    "complex": problem((2_000_000,), (1001,), "same", "c16"),
+    "complex picture": problem((1024, 1024), (31, 31), "same", "c8"),
+    "channels": problem((256, 256), (15, 15), "same", "f4", Extras(batch=2, channels=(16, 16))),
+    "strides": problem((2048, 2048), (15, 15), "same", "f4", Extras(stride=2)),
 }
 
 
@@ -168,6 +173,75 @@ class TestKeyword:
             assert tracemalloc.get_traced_memory()[1] < self.x.nbytes / 10
         finally:
             tracemalloc.stop()
+
+
+class TestMeans:
+    """The arrays that means of samples are made in are bounded too."""
+
+    @pytest.mark.parametrize("dtype", ("f4", "c16"))
+    @pytest.mark.parametrize(
+        "shape, kernel", (((200_000,), (1001,)), ((400, 500), (15, 15)), ((4, 50_000), (1, 301)))
+    )
+    @pytest.mark.parametrize(
+        "keywords", ({}, {"weights": True}, {"boundary": "reflect"}, {"fill_value": np.nan})
+    )
+    def test_the_bound_is_kept(self, shape, kernel, dtype, keywords):
+        rng, bound = np.random.default_rng(0), 2 * MIB
+        x, w = rng.standard_normal(shape).astype(dtype), rng.random(kernel)
+        x[rng.random(shape) < 0.05] = x.reshape(-1)[5000:25_000] = np.nan
+        keywords = {"nan_policy": "omit", **keywords} | (
+            {"weights": rng.random(shape)} if "weights" in keywords else {}
+        )
+        want = fftconv.convolve(x, w, "same", **keywords)
+        for char in "fd":
+            warmth.try_to_prepare(char)  # compilers take memory of their own, in a thread of their own
+        out = fftconv.convolve(x, w, "same", max_memory=bound, **keywords)
+        get_engine(np.dtype("f8")).clear()
+        tracemalloc.start()
+        try:
+            fftconv.convolve(x, w, "same", out=out, max_memory=bound, **keywords)
+            assert tracemalloc.get_traced_memory()[1] <= bound
+        finally:
+            tracemalloc.stop()
+        # noise far smaller than its sums where little is left of the kernel
+        np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-4 if dtype == "f4" else 1e-9)
+
+    def test_every_mode_and_keyword(self):
+        rng = np.random.default_rng(0)
+        for shape, kernel, axes in (
+            ((20,), (33,), None),
+            ((50, 60), (7, 9), None),
+            ((3, 400), (1, 21), (1,)),
+        ):
+            x, w, mask = rng.standard_normal(shape), rng.random(kernel), rng.random(shape) < 0.1
+            x.reshape(-1)[3 : 3 + x.size // 4] = np.nan
+            for mode, keywords in (
+                ("full", {}), ("same", {}), ("valid", {}), ("same", {"mask": mask}), ("full", {"fill_value": 2.0}),
+                ("full", {"boundary": "renormalize"}), ("same", {"nan_policy": "omit_keep"}),
+                ("full", {"boundary": "wrap"}),
+            ):  # fmt: skip
+                for call in (fftconv.convolve, fftconv.correlate):
+                    given = {"nan_policy": "omit", "axes": axes, **keywords}
+                    whole = call(x, w, mode, **given)
+                    np.testing.assert_allclose(
+                        call(x, w, mode, max_memory=60_000, **given), whole, atol=1e-12
+                    )
+                    into = np.ma.array(whole)
+                    call(np.ma.array(x, mask=mask), w, mode, max_memory=60_000, out=into, **given)
+                    other = call(np.ma.array(x, mask=mask), w, mode, **given)
+                    np.testing.assert_array_equal(np.ma.getmaskarray(into), np.ma.getmaskarray(other))
+        x = np.where(np.isnan(x), 1.0, x)
+        want = fftconv.convolve(x, w, "same", mask=mask)
+        assert fftconv.convolve(x, w, "same", mask=mask, max_memory=60_000, out=x) is x
+        np.testing.assert_allclose(x, want, atol=1e-12)
+
+    def test_an_output_that_does_not_fit_is_refused(self):
+        x, w = np.ones((200, 200)), np.ones((101, 101))
+        x[3, 3] = np.nan
+        with pytest.raises(
+            MemoryError, match=r"max_memory=100000 bytes are too few .* \d+ bytes, .* 101 by 101"
+        ):
+            fftconv.convolve(x, w, nan_policy="omit", max_memory=100_000)
 
 
 class TestResult:

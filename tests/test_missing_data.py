@@ -229,10 +229,11 @@ class TestAstropy:
 
 @given(cases(), st.booleans())
 def test_nothing_outside(case, weighted):
-    """With fill_value=nan what lies outside has no weight."""
+    """With fill_value=nan what lies outside has no weight, but in `valid`, which does not see it."""
     x, w, missing, mode = case
     weights = np.random.default_rng(0).integers(0, 5, x.shape) / 4 if weighted else None
-    want, _ = normalised(x, w, mode, missing=missing, weights=weights, outside=0)
+    outside = int(mode == "valid")
+    want, _ = normalised(x, w, mode, missing=missing, weights=weights, outside=outside)
     got = convolve(np.where(missing, nan, x), w, mode, nan_policy="omit", weights=weights, fill_value=nan)
     agrees(got, want, scale=100)
 
@@ -643,3 +644,19 @@ def test_what_lies_outside_is_not_missed_by_windows_that_lie_inside():
     np.testing.assert_array_equal(got, np.full(4, 2.0))
     with pytest.raises(ValueError, match="sum to zero"):
         convolve(x, [1.0, -2.0, 1.0], "same", nan_policy="omit", fill_value=nan)
+
+
+@pytest.mark.parametrize("taps", (3, 7))
+def test_valid_reads_nothing_outside_whatever_is_said_of_it(taps):
+    """Also of a kernel longer than the array, of which some taps meet no sample."""
+    x, w = np.array([1.0, 2, np.nan, 4]), np.arange(1.0, taps + 1)
+    want = convolve(x, w, "valid", nan_policy="omit")
+    for outside in (
+        {"fill_value": np.nan},
+        {"fill_value": 3.0},
+        {"boundary": "renormalize"},
+        {"boundary": "wrap"},
+    ):
+        np.testing.assert_array_equal(convolve(x, w, "valid", nan_policy="omit", **outside), want)
+        clean = convolve(np.nan_to_num(x), w, "valid", nan_policy="omit", **outside)
+        np.testing.assert_array_equal(clean, convolve(np.nan_to_num(x), w, "valid"))

@@ -54,6 +54,48 @@ def test_islands(forced, poisoned, extras, pads, dtype):
 
 
 @pytest.mark.parametrize("method", SPECTRAL)
+@pytest.mark.parametrize("extras", ("plain", "stride", "groups", "kernel dilation"))
+@pytest.mark.parametrize("flip", (True, False))
+def test_margins_of_zeros(forced, poisoned, method, extras, flip):
+    """Of both operands: a window is that of the taps that are not zero."""
+    for i, sizes in enumerate(SIZES):
+        p = problem(*sizes, "full", "f8", EXTRAS[extras]).with_(flip=flip)
+        x, w = islands(p, i, sign=True), arrays(p)[1]
+        for a, k in enumerate(p.kernel_size, 2):
+            taps = np.moveaxis(w, a, 0)
+            taps[: k // 4] = taps[k - k // 3 :] = 0
+        whole = p.with_(x_dtype=np.dtype("i8"), w_dtype=np.dtype("i8"), dtype=np.dtype("i8"))
+        blank = oracle.by_taps(whole, *((a != 0).astype(np.int64) for a in (x, w))) == 0
+        assert blank.any()
+        got = forced(p, x, w, Request(method=method))
+        assert not got[blank].any()
+        oracle.assert_close(p, got, x, w)
+        # a tap of 0 and an infinity are a term, which is NaN
+        x[..., -1] = np.inf
+        with np.errstate(invalid="ignore"):
+            want = oracle.reference(p, x, w)
+        assert (np.isnan(forced(p, x, w, Request(method=method))) == np.isnan(want)).all()
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
+@pytest.mark.parametrize("share", (0.5, 0.05, 0.002))
+@pytest.mark.parametrize("pads", ("same", "full", "valid"))
+def test_zeros_here_and_there(method, share, pads):
+    """Cells of zeros are told from cells with some zeros, and windows from cells."""
+    for seed, sizes in enumerate(
+        (((20_000,), (601,)), ((20_000,), (6,)), ((200, 300), (31, 20)), ((30, 30, 30), (5, 9, 4)))
+    ):
+        p = problem(*sizes, pads, "f4", Extras(batch=2))
+        rng = np.random.default_rng(seed)
+        x, w = arrays(p)
+        x = np.where(rng.random(x.shape) < share, x, 0).astype("f4")
+        x[0, 0, ..., 100:] = 0
+        got = run(p, x, w, None, Request(method=method))
+        assert not got[~seen(p, x)].any()
+        oracle.assert_close(p, got, x, w)
+
+
+@pytest.mark.parametrize("method", SPECTRAL)
 def test_complex_zeros(method):
     p = problem((3000,), (200,), "full", "c16")
     x, w = arrays(p)

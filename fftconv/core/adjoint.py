@@ -28,9 +28,10 @@ from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem, at, dilated_size
 from fftconv.core.run import run
-from fftconv.core.support import restorer
+from fftconv.core.support import signs_restorer
 from fftconv.core.tiling import layout_of
 from fftconv.core.trim import trim
+from fftconv.core.zeros import clearer
 
 
 def spelled_out(p: ConvProblem) -> ConvProblem:
@@ -142,8 +143,9 @@ def _by_tiles(plan: ConvPlan, x: np.ndarray, z: np.ndarray, target: np.ndarray) 
         if not np.abs(target).max() <= suspicious(p.dtype.char):
             return False
         samples = x.conj() if x.dtype.kind == "c" else x
-        restore = restorer(_gradient_problem(p))
-        restore(_stacked(p, samples), z.swapaxes(0, 1), target.swapaxes(0, 1))
+        sums = _gradient_problem(p)
+        for restore in (signs_restorer(sums), clearer(sums)):
+            restore(_stacked(p, samples), z.swapaxes(0, 1), target.swapaxes(0, 1))
     return True
 
 

@@ -196,9 +196,14 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     kernel = size * prod(p.w_shape)
     if form in ("taps", "jit"):
         lengths = tap_lengths(p) if form == "taps" else loop_lengths(p)
-        # loops add up in the output itself
-        sums = 2 * prod(lengths) if form == "taps" else 0
-        return kernel + workers * size * (sums + _window(p, cut(p, (1,) * p.ndim), lengths))
+        window = _window(p, cut(p, (1,) * p.ndim), lengths)
+        if form == "taps":
+            return kernel + workers * size * (2 * prod(lengths) + window)
+        # loops add up in the output itself, but where their rows run along another axis than the last
+        axis = max(range(p.ndim), key=lambda i: (lengths[2 + i], i))
+        across = axis < p.ndim - 1
+        turned = window if across or p.stride[axis] > 1 else 0
+        return kernel + workers * size * (window + turned + across * p.group_outputs * prod(lengths))
     layout = patches(p, form, host)
     height = p.group_outputs * prod(c.rows for c in layout.cells)
     patch = prod(c.patch for c in layout.cells)

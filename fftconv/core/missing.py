@@ -36,8 +36,9 @@ from fftconv.core.excerpt import Box, excerpt
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import in_force
-from fftconv.core.support import bounding_box, restorer, window_counts
+from fftconv.core.support import bounding_box, signs_restorer, window_counts
 from fftconv.core.tiling import phased_axis, transformed_axes
+from fftconv.core.zeros import clearer
 
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 Run = Callable[[ConvProblem, np.ndarray, np.ndarray, np.ndarray | None, Request], np.ndarray]
@@ -87,8 +88,11 @@ def watched(
     regular: tuple[Any, ...] = (..., *(slice(None, None, axis.step) for axis in axes))
     others = [(i, axis.positions()) for i, axis in enumerate(axes, 2) if not axis.regular]
     limit = suspicious(p.dtype.char)
-    signs = not (p.group_inputs == 1 and getattr(execute, "keeps_signs", False))
-    restore = restorer(p, kernel, signs) if plan.chosen.tiling is not None and (zeros or signs) else None
+    kept = p.group_inputs == 1 and getattr(execute, "keeps_signs", False)
+    restorers = []
+    if plan.chosen.tiling is not None:
+        restorers += [] if kept else [signs_restorer(p, kernel)]
+        restorers += [clearer(p, kernel)] if zeros else []
 
     lone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
 
@@ -106,7 +110,7 @@ def watched(
             if getattr(_alarm, "on", False):
                 raise SpoiltError
             quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(look(out)) <= limit)), run)
-        if restore is not None:
+        for restore in restorers:
             restore(x, w, out)
 
     return execute_and_look if lone and plan.method in ("direct", "jit") else quietly(execute_and_look)

@@ -235,7 +235,8 @@ def on_pedestal(p: ConvProblem, x: np.ndarray) -> bool:
     if not abs(first - last) <= 2 * spread * abs(first) or p.group_inputs > 1:
         return False
     some = _some(x).astype(np.float64)
-    return bool(some.std() < spread * abs(some.mean()))
+    with np.errstate(all="ignore"):
+        return bool(some.std() < spread * abs(some.mean()))
 
 
 def _looks_positive(a: np.ndarray) -> bool:

@@ -16,8 +16,9 @@ from fftconv.core.passes import extents, passes, slab, slab_lengths
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 from fftconv.core.separability import Term, terms_of
-from fftconv.core.support import restorer
+from fftconv.core.support import signs_restorer
 from fftconv.core.workers import for_each
+from fftconv.core.zeros import clearer
 
 if TYPE_CHECKING:
     from fftconv.core.run import Runner
@@ -107,6 +108,7 @@ def _look(p: ConvProblem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None
     from fftconv.core.run import run
 
     if np.isfinite(np.add.reduce(out, axis=None)):
-        restorer(p)(x, w, out)
+        for restore in (signs_restorer(p), clearer(p)):
+            restore(x, w, out)
     else:
         run(p, x, w, out, PASS)
