@@ -17,7 +17,7 @@ LOOP_BYTES = 512 * 2**10
 ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
 # Outputs of a row that reads one row of input.
-LONE_ROW = 32768
+LONE_ROW = 4096
 # Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
 # only the others from a copy.
 IN_PLACE_OUTPUTS = 16384

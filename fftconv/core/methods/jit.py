@@ -22,16 +22,27 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.cells import chunks, cut
 from fftconv.core.loop_rows import inside, line_axis_of, loop_cells, loop_lengths, open_axes
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.methods.loops import Loops
-from fftconv.core.methods.rows import Calls, Sums, last, line_up, put_back, whole_steps
+from fftconv.core.methods.rows import (
+    LINE_BYTES,
+    Calls,
+    Geometry,
+    Sums,
+    calls,
+    last,
+    line_up,
+    put_back,
+    whole_steps,
+)
 from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem, at
+from fftconv.core.problem import ConvProblem, Ints, at
 from fftconv.core.workers import for_each
 
 
@@ -77,24 +88,18 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
         sums = Sums(loops, p, weights[groups])
         _answer(sums, desk.window, outputs[place], scratch)
 
-    middle = inside(p) if _is_plain(p, x) and _is_plain(p, out) else None
-    if middle is None:
+    read, weigh, write = x.ctypes.data, weights.ctypes.data, out.ctypes.data
+    phase = (read if p.kernel_size[-1] == 1 else write) % LINE_BYTES
+    same = x.dtype == out.dtype == p.dtype
+    rows = _in_place(p, loops, (x.strides, out.strides), phase) if same else None
+    if rows is None:
         for_each(_boxes(p), from_a_copy, plan.workers)
         return
-    # along the others rows find what lies outside; where they do not they are cut short
-    found, held = open_axes(p), _held(p, middle)
-    read = [
-        slice(None) if i in found else slice(a * c.step + c.first, None)
-        for i, ((a, _), c) in enumerate(zip(held, single, strict=True))
-    ]
-    window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
-    within = middle[-1] if p.ndim - 1 in found else (0, region.shape[-1])
-    beyond = line_axis_of(p, p.ndim - 1) in found
-    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, (within, beyond))
+    middle = rows.at(read, weigh, write)
 
     def work(box: Box | None) -> None:
         if box is None:
-            calls.make()
+            middle.make()
         else:
             from_a_copy(box)
 
@@ -102,9 +107,48 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     for_each([None, *_frame(p), *[None] * (plan.workers - 1)], work, plan.workers)
 
 
-def _is_plain(p: ConvProblem, a: np.ndarray) -> bool:
+@lru_cache(maxsize=128)
+def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: int) -> Calls | None:
+    """The rows whose windows lie inside `x`, from its address on, or None where they are not read in place.
+
+    Strides are those of `x` and `out`; on `phase`, here in bytes, see `Geometry`.
+    """
+    middle = inside(p)
+    if middle is None or p.stride[-1] != 1:
+        return None
+    # of these, nothing is used but shapes and distances
+    x, out = (
+        as_strided(np.empty(1, p.dtype), shape, steps)
+        for shape, steps in zip((p.x_shape, p.out_shape), strides, strict=True)
+    )
+    if not (_is_plain(x) and _is_plain(out)):
+        return None
+    inputs, outputs = by_group(p, x, out)
+    # along the others rows find what lies outside; where they do not they are cut short
+    found, held = open_axes(p), _held(p, middle)
+    read = [
+        slice(None) if i in found else slice(a * c.step + c.first, None)
+        for i, ((a, _), c) in enumerate(zip(held, cut(p, (1,) * p.ndim), strict=True))
+    ]
+    window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
+    begin, target = window.ctypes.data - x.ctypes.data, region.ctypes.data - out.ctypes.data
+    phase = (phase + (begin if p.kernel_size[-1] == 1 else target)) % LINE_BYTES // p.dtype.itemsize
+    taps = p.dtype.itemsize * p.group_inputs * prod(p.kernel_size)
+    geometry = Geometry(
+        axis=p.ndim - 1,
+        middle=middle[-1] if p.ndim - 1 in found else (0, region.shape[-1]),
+        x=(window.shape, window.strides),
+        out=(region.shape, region.strides),
+        weights=(taps * p.group_outputs, taps),
+        beyond=line_axis_of(p, p.ndim - 1) in found,
+        phase=phase,
+    )
+    return calls(p, loops, geometry).at(begin, 0, target)
+
+
+def _is_plain(a: np.ndarray) -> bool:
     """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
-    return p.stride[-1] == 1 and a.dtype == p.dtype and a.strides[-1] == a.itemsize and whole_steps(a)
+    return a.strides[-1] == a.itemsize and whole_steps(a)
 
 
 @lru_cache(maxsize=256)
