@@ -15,7 +15,7 @@ or in awkward memory, are answered from a private window.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from time import perf_counter
@@ -34,6 +34,7 @@ from fftconv.core.methods.rows import (
     Calls,
     Geometry,
     Sums,
+    address,
     calls,
     last,
     line_up,
@@ -77,34 +78,45 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
         bench.run(loops, x, w, out)
         return
     weights = np.ascontiguousarray(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
-    inputs, outputs = by_group(p, x, out)
-    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
-
-    def from_a_copy(box: Box) -> None:
-        groups, batch, *spans = (slice(*span) for span in box)
-        place: Any = (batch, groups, slice(None), *spans)
-        desk = scratch.desk(p, single, box)
-        desk.load(inputs, box)
-        sums = Sums(loops, p, weights[groups])
-        _answer(sums, desk.window, outputs[place], scratch)
-
-    read, weigh, write = x.ctypes.data, weights.ctypes.data, out.ctypes.data
+    read, weigh, write = map(address, (x, weights, out))
     phase = (read if p.kernel_size[-1] == 1 else write) % LINE_BYTES
     same = x.dtype == out.dtype == p.dtype
     rows = _in_place(p, loops, (x.strides, out.strides), phase) if same else None
     if rows is None:
-        for_each(_boxes(p), from_a_copy, plan.workers)
+        for_each(_boxes(p), _from_copies(p, loops, (x, weights), out), plan.workers)
         return
-    middle = rows.at(read, weigh, write)
+    middle, frame = rows.at(read, weigh, write), _frame(p)
+    if plan.workers == 1 and not frame:
+        middle.make()
+        return
+    from_a_copy = _from_copies(p, loops, (x, weights), out) if frame else None
 
     def work(box: Box | None) -> None:
-        if box is None:
+        if box is None or from_a_copy is None:
             middle.make()
         else:
             from_a_copy(box)
 
     # whoever comes shares the middle; the second to come does the frame first
-    for_each([None, *_frame(p), *[None] * (plan.workers - 1)], work, plan.workers)
+    for_each([None, *frame, *[None] * (plan.workers - 1)], work, plan.workers)
+
+
+def _from_copies(
+    p: ConvProblem, loops: Loops, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray
+) -> Callable[[Box], None]:
+    """What answers one box, given `x` and kernels (G, O, taps)."""
+    x, weights = operands
+    inputs, outputs = by_group(p, x, out)
+    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
+
+    def work(box: Box) -> None:
+        groups, batch, *spans = (slice(*span) for span in box)
+        place: Any = (batch, groups, slice(None), *spans)
+        desk = scratch.desk(p, single, box)
+        desk.load(inputs, box)
+        _answer(Sums(loops, p, weights[groups]), desk.window, outputs[place], scratch)
+
+    return work
 
 
 @lru_cache(maxsize=128)
@@ -131,7 +143,7 @@ def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: i
         for i, ((a, _), c) in enumerate(zip(held, cut(p, (1,) * p.ndim), strict=True))
     ]
     window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
-    begin, target = window.ctypes.data - x.ctypes.data, region.ctypes.data - out.ctypes.data
+    begin, target = address(window) - address(x), address(region) - address(out)
     phase = (phase + (begin if p.kernel_size[-1] == 1 else target)) % LINE_BYTES // p.dtype.itemsize
     taps = p.dtype.itemsize * p.group_inputs * prod(p.kernel_size)
     geometry = Geometry(

@@ -26,6 +26,11 @@ CLAIM_MACS = 100_000
 ROUND = 128
 
 
+def address(a: np.ndarray) -> int:
+    """Where its first element lies."""
+    return int(a.ctypes.data)
+
+
 def whole_steps(a: np.ndarray) -> bool:
     """Whether neighbours along every axis are a whole number of elements apart."""
     return not any(step % a.itemsize for step in a.strides)
@@ -278,11 +283,11 @@ class Calls(NamedTuple):
         """The same, so many bytes further on; it begins anew."""
         numbers = self.numbers.copy()
         numbers[:, _ADDRESSES] += (x, weights, out)
-        return self._replace(numbers=numbers)
+        return Calls(self.loops, numbers, self.alive)
 
     def make(self) -> None:
         """Every sum that no other thread has claimed."""
-        at, step = self.numbers.ctypes.data, self.numbers.strides[0]
+        at, step = address(self.numbers), self.numbers.strides[0]
         for i, loop in enumerate(self.loops):
             loop(at + i * step)
 
@@ -299,9 +304,9 @@ class Sums(NamedTuple):
 
         The arrays have to outlive it.
         """
-        read, write = x.ctypes.data, out.ctypes.data
+        read, write = address(x), address(out)
         decides = read if self.problem.kernel_size[axis] == 1 else write
         phase = decides // out.itemsize % (LINE_BYTES // out.itemsize)
         memory = (x.shape, x.strides), (out.shape, out.strides), self.weights.strides[:2]
         at = Geometry(axis, (0, out.shape[3 + axis]), *memory, False, phase)
-        return calls(self.problem, self.loops, at).at(read, self.weights.ctypes.data, write)
+        return calls(self.problem, self.loops, at).at(read, address(self.weights), write)
