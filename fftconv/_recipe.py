@@ -116,6 +116,8 @@ class Recipe:
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
         if out is None:
+            if self.line is not None and (sums := self.line.line_sums()) is not None:
+                return sums(in1, in2)
             if self.plain is not None and self.nbytes < room.LARGE:
                 # the short call: a new array, three views, and the sums
                 layout, run = self.plain
@@ -147,6 +149,15 @@ class Recipe:
             return None
         more = layout.conj_out or layout.merges or run.request.max_memory
         return None if more else (layout, run)
+
+    @lazy
+    def line(self) -> Runner | None:
+        """The runner, where moreover both operands are lines, and the first is the longer one."""
+        if self.plain is None or len(self.shape) != 1:
+            return None
+        layout, run = self.plain
+        as_they_are = layout.x.index is None and layout.w.index is None and not layout.conj_w
+        return run if as_they_are and not layout.swap else None
 
     @lazy
     def nbytes(self) -> int:

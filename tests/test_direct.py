@@ -10,10 +10,12 @@ from importlib.util import find_spec
 import numpy as np
 import oracle
 import pytest
+import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
+import fftconv
 from fftconv.core import cells, cost_direct, loop_rows
 from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
 from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, taps, warmth
@@ -341,6 +343,24 @@ def test_one_short_line(dtype, flip):
         executor(chosen)(chosen, x, w, out)
         np.testing.assert_array_equal(out, answer("lines", p, x, w))
         oracle.assert_close(p, out, x, w)
+
+
+@pytest.mark.parametrize("mode", ("full", "same", "valid"))
+@pytest.mark.parametrize("sizes", ((500, 10), (10, 500), (7, 7), (100_000, 2)))
+def test_a_short_line_again(mode, sizes):
+    """The second call with plain arrays goes past problem and views, and gives what the first one did."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(n)[::-1] for n in sizes)
+    for ours, theirs in (
+        (fftconv.convolve, scipy.signal.convolve),
+        (fftconv.correlate, scipy.signal.correlate),
+    ):
+        first, *others = (ours(a, b, mode) for _ in range(3))
+        np.testing.assert_allclose(first, theirs(a, b, mode, method="direct"), rtol=0, atol=1e-12)
+        for found in others:
+            assert found.flags.owndata and found.tobytes() == first.tobytes()
+        with fftconv.config_context(workers=1):
+            assert ours(a, b, mode).tobytes() == first.tobytes()
 
 
 @needs_compiler

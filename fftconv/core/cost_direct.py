@@ -27,8 +27,11 @@ COLUMN_BYTES = 2 * 2**20
 FEWEST_COLUMNS = 64
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.07
-# Outputs of one np.correlate call.
+# Outputs of one np.correlate call; with a few taps, for which NumPy has loops of its own, it is done before other
+# threads have come.
 LINE_BLOCK = 32768
+SHORT_LINE = 11
+SHORT_LINE_BLOCK = 2**20
 BAND_ROWS = (2, 4, 8, 16, 32)
 
 FORMS = ("lines", "gemm", "taps")
@@ -175,8 +178,9 @@ def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
 
 
 def _worth_waking(work: Work, most: int, host: DirectCosts) -> int:
+    # threads that gain less than it takes to wake them would, as likely as not, gain nothing
     used = min(most, work.jobs)
-    return used if used > 1 and _shared(work, used, host) < work.busy else 1
+    return used if used > 1 and _shared(work, used, host) + host.thread < work.busy else 1
 
 
 def _shared(work: Work, used: int, host: DirectCosts) -> float:
@@ -256,7 +260,8 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     rows = prod(p.out_shape) / n
     starts = rows * -(-n // abreast)
     steps = starts * p.group_inputs * prod(p.kernel_size)
-    copied = 2 * (p.ndim - len(open_axes(p))) if middle else jobs
+    # what is read in place is one job, whatever its size
+    copied = 1 + 2 * (p.ndim - len(open_axes(p))) if middle else jobs
     moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
     if not middle:
         turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
@@ -278,12 +283,13 @@ def line_axis(p: ConvProblem) -> int:
 def is_one_line(p: ConvProblem) -> bool:
     """Whether np.correlate answers `p` in one call: one short signal, one kernel, zeros outside."""
     alone = p.ndim == p.batch == p.in_channels == p.out_channels == 1 and not p.outside.along
-    return alone and p.output_size[0] <= LINE_BLOCK and fits("lines", p)
+    return alone and p.output_size[0] <= line_block(p) and fits("lines", p)
 
 
 def line_block(p: ConvProblem) -> int:
     """Outputs of one np.correlate call; not so few that its edges matter."""
-    return max(LINE_BLOCK, 8 * max(p.kernel_size))
+    k = max(p.kernel_size)
+    return SHORT_LINE_BLOCK if k <= SHORT_LINE else max(LINE_BLOCK, 8 * k)
 
 
 def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
@@ -291,7 +297,7 @@ def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     m, k, char = p.output_size[axis], p.kernel_size[axis], p.dtype.char
     rows = prod(p.out_shape) // max(m, 1)
     jobs = rows * -(-m // line_block(p))
-    if k <= 11 and char in host.short_line:
+    if k <= SHORT_LINE and char in host.short_line:
         each = k * host.short_line[char]
     else:
         each = (

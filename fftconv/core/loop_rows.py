@@ -17,12 +17,11 @@ LOOP_BYTES = 512 * 2**10
 ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
 # Outputs of a row that reads one row of input.
-LONE_ROW = 32768
-# Outputs, and multiply-adds of one channel, from where on it pays to read windows inside the input where they are, and
-# only the others from a copy.
-IN_PLACE_OUTPUTS = 16384
-IN_PLACE_MACS = 9 * 65536
-SHORTEST_ROW = 64
+LONE_ROW = 4096
+# Outputs, all and of one row, from where on it pays to read windows inside the input where they are, and only the
+# others from a copy.
+IN_PLACE_OUTPUTS = 1024
+SHORTEST_ROW = 16
 
 
 def loop_cells(p: ConvProblem) -> int:
@@ -82,6 +81,5 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     )
     *held, along = (max(0, b - a) for a, b in spans)
     outputs = p.batch * p.groups * prod(held) * along
-    many = outputs >= IN_PLACE_OUTPUTS and outputs * prod(p.kernel_size) >= IN_PLACE_MACS
     few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
-    return spans if many and few_others and along >= SHORTEST_ROW else None
+    return spans if outputs >= IN_PLACE_OUTPUTS and few_others and along >= SHORTEST_ROW else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -163,6 +164,13 @@ class Runner:
         settled.execute(settled.plan, x, w, out)
         return settled.plan
 
+    def line_sums(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+        """What makes the result of a line and a kernel at once, if that is what this problem is now known to need."""
+        settled = self._settled
+        if settled is None or settled.config is not get_config() or settled.profile is not in_force():
+            return None
+        return settled.sums
+
     def check(self) -> None:
         """Raise what planning would, before anything is allocated."""
         if self._single is not None:
@@ -194,7 +202,8 @@ class Runner:
         # where there is but one thing to do, the number of workers does not matter
         lone = trimmed is None and not by_values and _is_one_thing(plan)
         execute = self._execution(plan, trimmed)
-        return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone)
+        sums = getattr(execute, "sums", None) if lone else None
+        return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone, sums)
 
     def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
         """Settled on the plan that the values of this call lead to."""
@@ -231,6 +240,7 @@ class _Settled(NamedTuple):
     plan: ConvPlan
     execute: Executor
     lone: bool = False
+    sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 def _zeros(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from numpy.lib.stride_tricks import as_strided
 from fftconv.core.boundary import read
 from fftconv.core.cells import Cells
 from fftconv.core.lazy import lazy
-from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.problem import ConvProblem, Ints, at
 
 Span = tuple[int, int]
 
@@ -30,7 +30,7 @@ def boxes(sizes: Ints, lengths: Ints) -> Iterator[tuple[Span, ...]]:
 def correlation_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
     """`w` in the result's dtype, turned round where the problem is a convolution."""
     if p.flip:
-        w = np.flip(w, tuple(range(2, w.ndim)))
+        w = w[at(*[slice(None, None, -1)] * p.ndim)]
     return w.astype(p.dtype, copy=False)
 
 

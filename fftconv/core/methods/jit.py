@@ -15,23 +15,35 @@ or in awkward memory, are answered from a private window.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from math import prod
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.cells import chunks, cut
 from fftconv.core.loop_rows import inside, line_axis_of, loop_cells, loop_lengths, open_axes
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
 from fftconv.core.methods.loops import Loops
-from fftconv.core.methods.rows import Calls, Sums, last, line_up, put_back, whole_steps
+from fftconv.core.methods.rows import (
+    LINE_BYTES,
+    Calls,
+    Geometry,
+    Sums,
+    address,
+    calls,
+    last,
+    line_up,
+    put_back,
+    whole_steps,
+)
 from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem, at
+from fftconv.core.problem import ConvProblem, Ints, at
 from fftconv.core.workers import for_each
 
 
@@ -66,45 +78,89 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
         bench.run(loops, x, w, out)
         return
     weights = np.ascontiguousarray(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
-    inputs, outputs = by_group(p, x, out)
-    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
-
-    def from_a_copy(box: Box) -> None:
-        groups, batch, *spans = (slice(*span) for span in box)
-        place: Any = (batch, groups, slice(None), *spans)
-        desk = scratch.desk(p, single, box)
-        desk.load(inputs, box)
-        sums = Sums(loops, p, weights[groups])
-        _answer(sums, desk.window, outputs[place], scratch)
-
-    middle = inside(p) if _is_plain(p, x) and _is_plain(p, out) else None
-    if middle is None:
-        for_each(_boxes(p), from_a_copy, plan.workers)
+    read, weigh, write = map(address, (x, weights, out))
+    phase = (read if p.kernel_size[-1] == 1 else write) % LINE_BYTES
+    same = x.dtype == out.dtype == p.dtype
+    rows = _in_place(p, loops, (x.strides, out.strides), phase) if same else None
+    if rows is None:
+        for_each(_boxes(p), _from_copies(p, loops, (x, weights), out), plan.workers)
         return
-    # along the others rows find what lies outside; where they do not they are cut short
-    found, held = open_axes(p), _held(p, middle)
-    read = [
-        slice(None) if i in found else slice(a * c.step + c.first, None)
-        for i, ((a, _), c) in enumerate(zip(held, single, strict=True))
-    ]
-    window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
-    within = middle[-1] if p.ndim - 1 in found else (0, region.shape[-1])
-    beyond = line_axis_of(p, p.ndim - 1) in found
-    calls = Sums(loops, p, weights).calls(p.ndim - 1, window, region, (within, beyond))
+    middle, frame = rows.at(read, weigh, write), _frame(p)
+    if plan.workers == 1 and not frame:
+        middle.make()
+        return
+    from_a_copy = _from_copies(p, loops, (x, weights), out) if frame else None
 
     def work(box: Box | None) -> None:
-        if box is None:
-            calls.make()
+        if box is None or from_a_copy is None:
+            middle.make()
         else:
             from_a_copy(box)
 
     # whoever comes shares the middle; the second to come does the frame first
-    for_each([None, *_frame(p), *[None] * (plan.workers - 1)], work, plan.workers)
+    for_each([None, *frame, *[None] * (plan.workers - 1)], work, plan.workers)
 
 
-def _is_plain(p: ConvProblem, a: np.ndarray) -> bool:
+def _from_copies(
+    p: ConvProblem, loops: Loops, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray
+) -> Callable[[Box], None]:
+    """What answers one box, given `x` and kernels (G, O, taps)."""
+    x, weights = operands
+    inputs, outputs = by_group(p, x, out)
+    scratch, single = Scratch(), cut(p, (1,) * p.ndim)
+
+    def work(box: Box) -> None:
+        groups, batch, *spans = (slice(*span) for span in box)
+        place: Any = (batch, groups, slice(None), *spans)
+        desk = scratch.desk(p, single, box)
+        desk.load(inputs, box)
+        _answer(Sums(loops, p, weights[groups]), desk.window, outputs[place], scratch)
+
+    return work
+
+
+@lru_cache(maxsize=128)
+def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: int) -> Calls | None:
+    """The rows whose windows lie inside `x`, from its address on, or None where they are not read in place.
+
+    Strides are those of `x` and `out`; on `phase`, here in bytes, see `Geometry`.
+    """
+    middle = inside(p)
+    if middle is None or p.stride[-1] != 1:
+        return None
+    # of these, nothing is used but shapes and distances
+    x, out = (
+        as_strided(np.empty(1, p.dtype), shape, steps)
+        for shape, steps in zip((p.x_shape, p.out_shape), strides, strict=True)
+    )
+    if not (_is_plain(x) and _is_plain(out)):
+        return None
+    inputs, outputs = by_group(p, x, out)
+    # along the others rows find what lies outside; where they do not they are cut short
+    found, held = open_axes(p), _held(p, middle)
+    read = [
+        slice(None) if i in found else slice(a * c.step + c.first, None)
+        for i, ((a, _), c) in enumerate(zip(held, cut(p, (1,) * p.ndim), strict=True))
+    ]
+    window, region = inputs[at(*read)], outputs[at(*(slice(*span) for span in held))]
+    begin, target = address(window) - address(x), address(region) - address(out)
+    phase = (phase + (begin if p.kernel_size[-1] == 1 else target)) % LINE_BYTES // p.dtype.itemsize
+    taps = p.dtype.itemsize * p.group_inputs * prod(p.kernel_size)
+    geometry = Geometry(
+        axis=p.ndim - 1,
+        middle=middle[-1] if p.ndim - 1 in found else (0, region.shape[-1]),
+        x=(window.shape, window.strides),
+        out=(region.shape, region.strides),
+        weights=(taps * p.group_outputs, taps),
+        beyond=line_axis_of(p, p.ndim - 1) in found,
+        phase=phase,
+    )
+    return calls(p, loops, geometry).at(begin, 0, target)
+
+
+def _is_plain(a: np.ndarray) -> bool:
     """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
-    return p.stride[-1] == 1 and a.dtype == p.dtype and a.strides[-1] == a.itemsize and whole_steps(a)
+    return a.strides[-1] == a.itemsize and whole_steps(a)
 
 
 @lru_cache(maxsize=256)

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from fftconv.core.boundary import ZEROS, Boundary, pieces
-from fftconv.core.cost_direct import LINE_BLOCK, line_axis, line_block
+from fftconv.core.cost_direct import line_axis, line_block
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
@@ -24,7 +24,7 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     p = plan.problem
     if x.dtype is not p.dtype and np.promote_types(x.dtype, p.dtype) != p.dtype:
         x = x.astype(p.dtype)  # np.correlate would sum uint64 and int64 as float64
-    if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= LINE_BLOCK:
+    if x.ndim == 3 and p.batch == p.in_channels == 1 and out.size <= line_block(p):
         of = line if p.outside is ZEROS else _reader(p, 0)
         of(x[0, 0], conjugate(p, w[0, 0]), p.pads[0][0], out[0, 0])
         return
@@ -42,16 +42,20 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 
 
 def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
-    """`execute` for one short line: nothing here that np.correlate does not need."""
-    sizes, lo = (p.input_size[0], p.kernel_size[0], p.output_size[0]), p.pads[0][0]
-    sums = _whole(*sizes, lo)
-    turned = (0, 0, slice(None, None, -1 if p.flip else None))
-    if sums is None or p.dtype.kind == "c" or not p.x_dtype == p.w_dtype == p.dtype:
+    """`execute` for one short line: nothing here that np.correlate does not need.
+
+    Its attribute `sums`, where there is one, makes a new line of a line and a kernel.
+    """
+    whole = _whole(p.input_size[0], p.kernel_size[0], p.output_size[0], p.pads[0][0])
+    if whole is None or p.dtype.kind == "c" or not p.x_dtype == p.w_dtype == p.dtype:
         return execute
+    turned = slice(None, None, -1)
+    sums = (lambda x, w: whole(x, w[turned])) if p.flip else whole
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        out[0, 0] = sums(x[0, 0], w[turned])
+        out[0, 0] = sums(x[0, 0], w[0, 0])
 
+    run.sums = sums  # type: ignore[attr-defined]
     return run
 
 

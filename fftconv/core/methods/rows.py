@@ -14,14 +14,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fftconv.core.boundary import fold
-from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs
+from fftconv.core.loop_rows import line_axis_of, row_outputs
 from fftconv.core.methods.blocks import Scratch, Span
 from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
 from fftconv.core.problem import ConvProblem, Ints
 
 LINE_BYTES = 64
+# Multiply-adds that a thread claims at a time: so few that the last to finish is not long alone.
+CLAIM_MACS = 100_000
 # Rows are cut at multiples of what any loop sums abreast.
 ROUND = 128
+
+
+def address(a: np.ndarray) -> int:
+    """Where its first element lies."""
+    return int(a.ctypes.data)
 
 
 def whole_steps(a: np.ndarray) -> bool:
@@ -74,11 +81,11 @@ class Tables(NamedTuple):
     columns: np.ndarray
 
 
-def tables(p: ConvProblem, at: Geometry, lo: int, pair: int) -> Tables:
+def tables(p: ConvProblem, at: Geometry, lo: int, pair: int, parts: Ints = (0,)) -> Tables:
     """The tables of one kernel and one input.
 
     Along the axis of rows the first window begins lo samples before `x`. Unless `pair` is zero, rows are summed with
-    those so many further on.
+    those so many further on. Each of `parts` is a row of its own that begins so many outputs later.
     """
     steps, targets = ([step // p.dtype.itemsize for step in strides] for _, strides in (at.x, at.out))
     lengths, counts, across = at.x[0][3:], at.out[0][3:], line_axis_of(p, at.axis)
@@ -110,6 +117,8 @@ def tables(p: ConvProblem, at: Geometry, lo: int, pair: int) -> Tables:
     if across is None:
         # one line of all taps, in their order
         along, column, outers = outers, columns, np.zeros(1, np.int64)
+    shifts = np.array(parts)
+    starts, places, firsts = _outer(shifts, starts), _outer(shifts, places), _outer(0 * shifts, firsts)
     return Tables(starts, places, firsts, np.ascontiguousarray(lines), outers, along, column)
 
 
@@ -178,8 +187,8 @@ class Geometry:
         Where there are none, a row begins with what the first output reads.
     x, out : (shape, strides)
         Of (N, G, I, \\*reach) and (N, G, O, \\*counts), in bytes.
-    weights : tuple of int
-        Strides of the kernels (G, O, taps).
+    weights : (int, int)
+        Bytes from the kernels of one group to those of the next, and from one kernel to the next.
     beyond : bool
         Whether `x` has the whole of the axis of lines, and lines may lie outside.
     phase : int
@@ -197,10 +206,8 @@ class Geometry:
 
 
 @lru_cache(maxsize=128)
-def calls(
-    p: ConvProblem, loops: Loops, at: Geometry
-) -> tuple[list[Loop], np.ndarray, tuple[np.ndarray, ...]]:
-    """Loops, what each is called with but for three addresses, and the tables that this refers to.
+def calls(p: ConvProblem, loops: Loops, at: Geometry) -> Calls:
+    """The calls for operands and a result at address 0.
 
     Rows are cut so short that those which one output sees fit into the cache together.
     """
@@ -208,18 +215,18 @@ def calls(
     lo = p.pads[at.axis][0] if end - begin < m else 0
     across = line_axis_of(p, at.axis)
     pair = 0 if across is None else line_pairs(p, at.axis, at.out[0][3 + across])
-    parts = -(-(end - begin) // row_outputs(p))
-    length = -(-(end - begin) // parts)
-    if parts > 1:
+    count = -(-(end - begin) // row_outputs(p))
+    length = -(-(end - begin) // count)
+    if count > 1:
         length = -(-length // ROUND) * ROUND
     shape, loop = loops.of(length, pair > 0)
     if shape.rows == 1:
         pair = 0
-    found, line = tables(p, at, lo, pair), LINE_BYTES // p.dtype.itemsize
-    each = [
-        (loop, shape, found, spots((a, min(a + length, end)), shape.outputs, (at.phase + a) % line))
-        for a in range(begin, end, length)
-    ]
+    # the last part may begin within the one before
+    parts = tuple(min(a, end - begin - length) for a in range(0, end - begin, length))
+    phase = (at.phase + begin) % (LINE_BYTES // p.dtype.itemsize)
+    begins = spots((begin, begin + length), shape.outputs, phase)
+    each = [(loop, shape, tables(p, at, lo, pair, parts), begins)]
     if end - begin < m:
         shape, loop = loops.edge
         each.append((loop, shape, tables(p, at, lo, 0), edge_spots(m, at.middle, shape.outputs)))
@@ -238,7 +245,7 @@ def calls(
                 1,
                 min(
                     at.x[0][0] * found.starts.size // 8,
-                    LOOP_MACS // (taps * begins.size * shape.outputs * shape.rows),
+                    CLAIM_MACS // (taps * begins.size * shape.outputs * shape.rows),
                 ),
             ),
             "rows": at.x[0][0] * found.starts.size,
@@ -259,10 +266,10 @@ def calls(
     table = np.array([[row[field] for field in FIELDS] for row in numbers], np.int64)
     kernels = at.out[0][1] * at.out[0][2]
     alive = [array for _, _, found, begins in each for array in (*found, begins)]
-    return [loop for loop, *_ in each] * kernels, table, tuple(alive)
+    return Calls([loop for loop, *_ in each] * kernels, table, tuple(alive))
 
 
-_X, _WEIGHTS, _OUT = map(FIELDS.index, ("x", "weights", "out"))
+_ADDRESSES = slice(FIELDS.index("x"), FIELDS.index("out") + 1)
 
 
 class Calls(NamedTuple):
@@ -272,9 +279,15 @@ class Calls(NamedTuple):
     numbers: np.ndarray
     alive: tuple[Any, ...]
 
+    def at(self, x: int, weights: int, out: int) -> Calls:
+        """The same, so many bytes further on; it begins anew."""
+        numbers = self.numbers.copy()
+        numbers[:, _ADDRESSES] += (x, weights, out)
+        return Calls(self.loops, numbers, self.alive)
+
     def make(self) -> None:
         """Every sum that no other thread has claimed."""
-        at, step = self.numbers.ctypes.data, self.numbers.strides[0]
+        at, step = address(self.numbers), self.numbers.strides[0]
         for i, loop in enumerate(self.loops):
             loop(at + i * step)
 
@@ -286,21 +299,14 @@ class Sums(NamedTuple):
     problem: ConvProblem
     weights: np.ndarray
 
-    def calls(
-        self, axis: int, x: np.ndarray, out: np.ndarray, ends: tuple[Span, bool] | None = None
-    ) -> Calls:
+    def calls(self, axis: int, x: np.ndarray, out: np.ndarray) -> Calls:
         """What gives outputs (N, G, O, \\*counts) in rows along an axis, from what the first of them read on in `x`.
 
-        Of `ends`, which are `middle` and `beyond`, see `Geometry`.
+        The arrays have to outlive it.
         """
-        middle, beyond = ends or ((0, out.shape[3 + axis]), False)
-        w, to = self.weights, out.ctypes.data
-        decides = x if self.problem.kernel_size[axis] == 1 else out
-        phase = decides.ctypes.data // out.itemsize % (LINE_BYTES // out.itemsize)
-        at = Geometry(axis, middle, (x.shape, x.strides), (out.shape, out.strides), w.strides, beyond, phase)
-        loops, numbers, tables = calls(self.problem, self.loops, at)
-        numbers = numbers.copy()
-        numbers[:, _X] += x.ctypes.data
-        numbers[:, _WEIGHTS] += w.ctypes.data
-        numbers[:, _OUT] += to
-        return Calls(loops, numbers, (tables, x, w, out))
+        read, write = address(x), address(out)
+        decides = read if self.problem.kernel_size[axis] == 1 else write
+        phase = decides // out.itemsize % (LINE_BYTES // out.itemsize)
+        memory = (x.shape, x.strides), (out.shape, out.strides), self.weights.strides[:2]
+        at = Geometry(axis, (0, out.shape[3 + axis]), *memory, False, phase)
+        return calls(self.problem, self.loops, at).at(read, address(self.weights), write)
