@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
+from time import perf_counter
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
-from fftconv.core.methods import lone
+from fftconv.core.methods import lone, script
 from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
@@ -33,6 +34,8 @@ from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+# The part of its time that a call loses for want of compiled steps.
+WITHOUT = 0.25
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
@@ -104,13 +107,14 @@ def apply_spectra(
 
 def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, care: Care | None) -> None:
     """Outputs of one input each: a few channels of a few tiles at a time, transformed while they are in the cache."""
-    layout = channels.layout
+    layout, spec = channels.layout, tile_spec(channels.layout, channels)
+    if care is None and script.run(layout, engine, spec, arrays, workers):
+        return
     p = layout.problem
     x, spectra, out = arrays
     outputs = p.group_outputs
     source = Source(layout, x)
     sink = Sink(layout, out, care.never_negative if care is not None and care.positive else None)
-    spec = tile_spec(layout, channels)
 
     def put(levels: list[Level], job: Job, targets: range, y: np.ndarray) -> None:
         if care is not None:
@@ -136,6 +140,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
                         np.multiply(held, spectra[a:b, j], out=inverse.spectrum_whole[:, : b - a])
                         put(levels, job, range(a * outputs + j, b * outputs, outputs), inverse.backward())
 
+    begin = perf_counter()
     share(
         product(
             ranges(p.in_channels, channels.input_chunk),
@@ -145,6 +150,8 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         drain,
         workers,
     )
+    if care is None and script.is_plain(layout, x, out):
+        script.warmth.spent(spec.dtype.char.lower(), WITHOUT * (perf_counter() - begin))
 
 
 def tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
