@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -145,8 +145,11 @@ class _SharedIterator(Iterator[Any]):
             return next(self._it)
 
     def stop(self) -> None:
+        """No more jobs; a generator of them hears of it."""
         with self._lock:
-            self._it = iter(())
+            stopped, self._it = self._it, iter(())
+            if isinstance(stopped, Generator):
+                stopped.close()
 
 
 def _drain(take: _SharedIterator, drain: Callable[[Iterator[Any]], None]) -> None:

@@ -7,16 +7,17 @@ hold no address of the caller's, only distances. So they are kept, and serve eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
+from threading import get_ident
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.channels import ranges
-from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.channels import Channels, ranges
+from fftconv.core.engine.base import Engine, FFTPlan
 from fftconv.core.jobs import KEPT_TILES, Job, holds_indices, jobs_of
 from fftconv.core.methods.steps import BASES, Steps, compiled
 from fftconv.core.methods.tiles import Sink, Source
@@ -48,9 +49,16 @@ class Script:
         self.steps = np.array([row for job in jobs for row in job], np.int64)
 
 
-def run(layout: TileLayout, engine: Engine, spec: FFTSpec, arrays: Arrays, workers: int) -> bool:
-    """Do all jobs in compiled code if that can be; `arrays` is (x, spectra, out)."""
+def run(
+    channels: Channels, engine: Engine, arrays: Arrays, workers: int, make: Callable[[], object] | None = None
+) -> bool:
+    """Do all jobs in compiled code if that can be; `arrays` is (x, spectra, out).
+
+    If the spectra are still to be made, `make` makes them in the calling thread, while the first samples are
+    transformed in others.
+    """
     x, spectra, out = arrays
+    layout, spec = channels.layout, channels.tile_spec
     steps = warmth.loops.get(spec.dtype.char.lower())
     if steps is None or not is_plain(layout, x, out):
         return False
@@ -58,28 +66,41 @@ def run(layout: TileLayout, engine: Engine, spec: FFTSpec, arrays: Arrays, worke
         script = _script_for(layout, steps, plan, arrays)
     if script is None:
         return False
-    counter = np.zeros(1, np.int64)
+    counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
     constants = np.array([0, layout.problem.outside.fill], spec.dtype)
     most = max(1, MOST_BYTES // spec.nbytes)
     heads: tuple[int | np.ndarray, ...] = (counter, script.jobs, most, script.firsts, script.steps)
+    caller = get_ident()
 
-    def work(_: int) -> None:
-        if counter[0] >= script.jobs:
-            return
-        with engine.borrow(spec) as plan:
-            found = plan.addresses()
-            assert found is not None
-            bases = (x, out, plan.signal, plan.spectrum_whole, spectra, constants, found.execute)
-            numbers: tuple[int | np.ndarray, ...] = (*heads, *bases, *found.forward, *found.backward)
-            call = np.array([n if isinstance(n, int) else _address(n) for n in numbers], np.int64)
-            try:
+    def end() -> None:
+        counter[0], ready[0] = script.jobs, 1
+
+    def turns() -> Iterator[None]:
+        """One for each worker: those that wait for the caller leave it one. What breaks off here ends all work."""
+        try:
+            yield from [None] * workers
+        except BaseException:
+            end()
+            raise
+
+    def work(_: None) -> None:
+        try:
+            if make is not None and get_ident() == caller and not ready[0]:
+                make()
+                ready[0] = 1
+            with engine.borrow(spec) as plan:
+                found = plan.addresses()
+                assert found is not None
+                bases = (x, out, plan.signal, plan.spectrum_whole, spectra, constants, ready, found.execute)
+                numbers: tuple[int | np.ndarray, ...] = (*heads, *bases, *found.forward, *found.backward)
+                call = np.array([n if isinstance(n, int) else _address(n) for n in numbers], np.int64)
                 while counter[0] < script.jobs:
                     steps.drain(_address(call))
-            except BaseException:
-                counter[0] = script.jobs
-                raise
+        except BaseException:
+            end()
+            raise
 
-    for_each(range(workers), work, workers)
+    for_each(turns(), work, workers)
     return True
 
 
@@ -143,6 +164,7 @@ class Writer:
             self.rows = []
             self.gather(job, slice(a, b))
             self.transform(range(forward))
+            self.row("wait", ("ready", 0), ("ready", 0), [(1, 0, 0)])
             if not self.multiply(slice(a, b)):
                 return None
             self.transform(range(forward, forward + backward))

@@ -43,10 +43,16 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     layout = layout_of(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
     with spare(engine, *spectra_memory(layout, engine)) as memory:
-        spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
-        apply_spectra(
-            layout, engine, (x, spectra, out), plan.workers, Care(layout, x, Facts(plan.problem, w))
-        )
+        channels, care = channels_of(layout), Care(layout, x, Facts(plan.problem, w))
+
+        def spectra() -> np.ndarray:
+            return kernel_spectra(layout, engine, (w, memory), plan.workers)
+
+        if channels.products and channels.kernel_jobs == 1 and care.idle:
+            held = by_input(layout, memory)
+            if script.run(channels, engine, (x, held, out), plan.workers, spectra):
+                return
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers, care)
 
 
 # of outputs that see one input each (see `core.missing.watched`)
@@ -82,7 +88,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
         return run
-    alone = lone.executor(layout, engine, tile_spec(layout, channels), spectra)
+    alone = lone.executor(layout, engine, channels.tile_spec, spectra)
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         (run if on_pedestal(p, x) else alone)(plan, x, w, out)
@@ -107,8 +113,8 @@ def apply_spectra(
 
 def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, care: Care | None) -> None:
     """Outputs of one input each: a few channels of a few tiles at a time, transformed while they are in the cache."""
-    layout, spec = channels.layout, tile_spec(channels.layout, channels)
-    if care is None and script.run(layout, engine, spec, arrays, workers):
+    layout, spec = channels.layout, channels.tile_spec
+    if care is None and script.run(channels, engine, arrays, workers):
         return
     p = layout.problem
     x, spectra, out = arrays
@@ -154,9 +160,10 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         script.warmth.spent(spec.dtype.char.lower(), WITHOUT * (perf_counter() - begin))
 
 
-def tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
-    shape = layout.signal_shape(channels.input_chunk)
-    return FFTSpec(shape, layout.fft_axes, layout.dtype, kept=layout.kept)
+def by_input(layout: TileLayout, memory: np.ndarray) -> np.ndarray:
+    """Memory for spectra that multiply, (inputs, outputs of one, blocks, \\*bins)."""
+    p = layout.problem
+    return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
 
 
 def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...], np.dtype]:
@@ -168,7 +175,7 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
     rows of ``[[a, b], [-b, a]]``.
     """
     p, channels = layout.problem, channels_of(layout)
-    tiles = tile_spec(layout, channels)
+    tiles = channels.tile_spec
     if channels.products:
         blocks, *pitch = engine.spectrum_pitch(tiles)[2:]
         if not layout.repeats_spectra:
@@ -215,7 +222,7 @@ def kernel_spectra(
     jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
     for_each(jobs, work, min(workers, channels.kernel_jobs))
     if channels.products:
-        return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
+        return by_input(layout, memory)
     return memory.reshape(-1, *memory.shape[-4:])
 
 

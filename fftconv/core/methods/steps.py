@@ -5,7 +5,8 @@ it runs again, as much as the step itself. Here a worker does whole jobs without
 
 A job is a list of steps, a step a row of int64 (`STEP`): a function and two nested loops that call it at places of a
 target and a source. Places count from addresses that a call brings (`BASES`), each thread its own for its scratch, so
-the same rows serve every thread and every call. Jobs are claimed from a counter that all threads share.
+the same rows serve every thread and every call. Jobs are claimed from a counter that all threads share, and a product
+waits until the kernel's spectra are ready.
 
 Products are NumPy's, bit for bit: it rounds ``a.imag * b.imag`` and ``a.imag * b.real``, and fuses the other products
 with the sums where the processor can. Whether it does is looked at before the compiled product may be used.
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-BASES = ("x", "out", "signal", "spectrum", "kernel", "constants", "execute")
+BASES = ("x", "out", "signal", "spectrum", "kernel", "constants", "ready", "execute")
 """What a step's source or target is counted from; after these come the addresses of a plan's transforms."""
 
 CALL = ("next", "jobs", "most", "firsts", "steps")
@@ -32,7 +33,7 @@ STEP = (
 )
 """A row: steps of loops in bytes. `n` is counted in what the function is for: bytes, numbers, complex numbers."""
 
-FUNCTIONS = ("move", "copy", "weave", "unweave", "multiply", "execute")
+FUNCTIONS = ("move", "copy", "weave", "unweave", "multiply", "wait", "execute")
 
 _DRAIN = """
 define void @drain(ptr %call) {{
@@ -108,6 +109,17 @@ define void @execute(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
   %f.at = inttoptr i64 %to to ptr
   %plan = inttoptr i64 %from to ptr
   call void %f.at(ptr %plan)
+  ret void
+}}
+
+define void @wait(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
+  %flag.at = inttoptr i64 %to to ptr
+  br label %look
+look:
+  %flag = load atomic i64, ptr %flag.at acquire, align 8
+  %not.yet = icmp eq i64 %flag, 0
+  br i1 %not.yet, label %look, label %exit
+exit:
   ret void
 }}
 
