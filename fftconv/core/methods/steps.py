@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+
+from fftconv.core.methods import compiler
 
 BASES = ("x", "out", "signal", "spectrum", "kernel", "constants", "ready", "execute")
 """What a step's source or target is counted from; after these come the addresses of a plan's transforms."""
@@ -333,22 +334,8 @@ class Steps:
 
 def compiled(char: str) -> Steps:
     """The functions for real numbers `char`; RuntimeError where a product would not have NumPy's bits."""
-    import llvmlite.binding as llvm
-
-    # older versions want it, newer ones refuse it
-    with suppress(RuntimeError):
-        llvm.initialize()
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    lanes = (64 if features.get("avx512f") else 32 if features.get("avx2") else 16) // np.dtype(char).itemsize
-    module = llvm.parse_assembly(source(char, lanes, bool(features.get("fma") or features.get("neon"))))
-    module.verify()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
-    )
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
+    fused = bool(compiler.features().get("fma") or compiler.features().get("neon"))
+    engine = compiler.compiled(source(char, compiler.vector_bytes() // np.dtype(char).itemsize, fused))
     functions = {name: engine.get_function_address(name) for name in FUNCTIONS}
     drain = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("drain"))
     if not _multiplies_alike(functions["multiply"], np.dtype(char)):
