@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
@@ -169,3 +170,20 @@ def test_helpers_that_wait_for_spectra_are_released(compiled, monkeypatch, error
                 answers(p, tiling, operands, workers=3)
     got, want = answers(p, tiling, operands)
     assert got.tobytes() == want.tobytes()
+
+
+def test_steps_are_compiled_for_those_who_call_often(monkeypatch):
+    mine = script.Warmth(script.compiled)
+    monkeypatch.setattr(script, "warmth", mine)
+    p = problem((100_000,), (9,), "same", "f8")
+    plan = ConvPlan(p, Candidate("overlap_save", workers=1, tiling=cut(p, (256,), 8)), (), "")
+    out = poison(p.out_shape, p.dtype)
+    calls = 0
+    while not mine.begun:
+        spectral.execute(plan, *arrays(p), out)
+        calls += 1
+    assert calls > 1 and mine.begun == {"d"}
+    for thread in threading.enumerate():
+        if thread.name == "fftconv-jit":
+            thread.join(60)
+    assert "d" in mine.loops and "f" not in mine.loops
