@@ -18,7 +18,7 @@ from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 import fftconv
 from fftconv.core import cells, cost_direct, loop_rows
 from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
-from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, taps, warmth
+from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, loops, taps, warmth
 from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem
@@ -312,7 +312,7 @@ def test_signed_zeros_are_those_of_taps():
 
 @needs_compiler
 def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
-    mine = warmth.Warmth()
+    mine = warmth.Warmth(loops.compiled)
     monkeypatch.setattr(jit, "warmth", mine)
     p = problem((50,), (5,), "same", "f8")
     x, w = arrays(p)

@@ -94,7 +94,10 @@ import sys
 import numpy as np
 import fftconv as fc
 from fftconv.bench.memory import PROC, _give_back, _resident
+from fftconv.core.methods import script
 
+for char in "fd":  # a compiler, once in a process, is no call's scratch
+    script.warmth.try_to_prepare(char)
 for n, k, d, bound in eval(sys.argv[1]):
     x, w = (np.random.default_rng(0).standard_normal(s).astype(d) for s in (n, k))
     keywords = {"workers": 2, "max_memory": bound or None}

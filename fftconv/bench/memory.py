@@ -11,6 +11,7 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def peak_beyond_output(case: Case, dtype: str) -> int:
 
 
 def _give_back() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "fftconv-jit":  # the compiler takes its memory once in a process
+            thread.join()
     fftconv.clear_cache()
     gc.collect()
     with suppress(OSError, AttributeError):  # other C libraries have no such function

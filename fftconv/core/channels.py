@@ -21,6 +21,7 @@ from math import prod
 from typing import TypeVar
 
 from fftconv.core.boundary import ZEROS
+from fftconv.core.engine.base import FFTSpec
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import TileLayout
@@ -135,6 +136,12 @@ class Channels:
     def tile_bytes(self) -> int:
         """Signal of one slot of one channel."""
         return self.slot * prod(self.layout.tiling.nfft) * self.layout.dtype.itemsize
+
+    @lazy
+    def tile_spec(self) -> FFTSpec:
+        """The transform of one execute."""
+        layout = self.layout
+        return FFTSpec(layout.signal_shape(self.input_chunk), layout.fft_axes, layout.dtype, kept=layout.kept)
 
     @lazy
     def _held(self) -> int:

@@ -78,11 +78,11 @@ class Job:
 
 def jobs_of(layout: TileLayout) -> Iterable[Job]:
     """All jobs of a layout, in order."""
-    keeps = layout.tile_count <= KEPT_TILES and not _holds_indices(layout)
+    keeps = layout.tile_count <= KEPT_TILES and not holds_indices(layout)
     return _kept(layout) if keeps else _each(layout)
 
 
-def _holds_indices(layout: TileLayout) -> bool:
+def holds_indices(layout: TileLayout) -> bool:
     """Whether jobs hold arrays as long as the tiles."""
     p = layout.problem
     reaches = (size * axis.sample_step for size, axis in zip(layout.tile_size, layout.phased, strict=True))

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -112,7 +113,8 @@ def share(jobs: Iterable[Any], drain: Callable[[Iterator[Any]], None], workers: 
     helpers: list[Future[None]] = []
     try:
         # what a job plans by itself is planned under the options of this call
-        helpers += (_submit(adopt, get_config(), _drain, take, drain) for _ in range(_hire(crew, workers)))
+        for _ in range(_hire(crew, workers)):
+            helpers += _submit(adopt, get_config(), _drain, take, drain)
         _drain(take, drain)
     except BaseException:
         take.stop()
@@ -143,8 +145,11 @@ class _SharedIterator(Iterator[Any]):
             return next(self._it)
 
     def stop(self) -> None:
+        """No more jobs; a generator of them hears of it."""
         with self._lock:
-            self._it = iter(())
+            stopped, self._it = self._it, iter(())
+            if isinstance(stopped, Generator):
+                stopped.close()
 
 
 def _drain(take: _SharedIterator, drain: Callable[[Iterator[Any]], None]) -> None:
@@ -159,7 +164,8 @@ def _drain(take: _SharedIterator, drain: Callable[[Iterator[Any]], None]) -> Non
         _state.inside = outer
 
 
-def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
+def _submit(f: Callable[..., None], *args: Any) -> list[Future[None]]:
+    """The future of a call on a thread of the pool; none where there is no thread, as when the interpreter leaves."""
     global _pool
     with _pool_lock:
         if _pool is None:
@@ -168,7 +174,9 @@ def _submit(f: Callable[..., None], *args: Any) -> Future[None]:
             # threads do not inherit a caller's np.errstate, and nobody is there to hear what they would say
             quiet = partial(np.seterr, all="ignore")
             _pool = ThreadPoolExecutor(max_workers=32, thread_name_prefix="fftconv", initializer=quiet)
-        return _pool.submit(f, *args)
+        with suppress(RuntimeError):
+            return [_pool.submit(f, *args)]
+        return []
 
 
 def _hire(crew: _Crew, workers: int) -> int:

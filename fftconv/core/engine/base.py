@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import prod
 from operator import le
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -126,6 +126,14 @@ class FFTSpec:
         return prod(self.shape) * self.dtype.itemsize + spectrum
 
 
+class Addresses(NamedTuple):
+    """Calls that run a plan: ``execute(address)`` for every address of a direction, in order."""
+
+    execute: int
+    forward: tuple[int, ...]
+    backward: tuple[int, ...]
+
+
 class FFTPlan(ABC):
     """One transform with its scratch. Use it from one thread at a time.
 
@@ -182,6 +190,10 @@ class FFTPlan(ABC):
         A product over it is a single pass; idle bins are zero at first and nothing reads them.
         """
         return self.spectrum
+
+    def addresses(self) -> Addresses | None:
+        """How compiled code runs both directions on this scratch; None where only Python can."""
+        return None
 
     @abstractmethod
     def _forward(self) -> Array:

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import scipy as fallback
-from .base import Array, Engine, FFTPlan, FFTSpec
+from .base import Addresses, Array, Engine, FFTPlan, FFTSpec
 from .cache import PlanCache
 from .fast_lengths import fftw_fast_length
+from .fftw_native import NativePlan, native_plan
 from .fftw_planner import Execute, Task, planner, pyfftw
 from .scratch import allocate, padded_shape
 
+DESTROY = ("FFTW_DESTROY_INPUT",)
 Stage = tuple[Array, Array, tuple[int, ...]]
 """Source, target and axes of one call of FFTW's."""
 
@@ -32,11 +34,12 @@ class FFTWPlan(FFTPlan):
         False once FFTW has refused a direction, which scipy.fft then serves on the same scratch.
     """
 
-    __slots__ = ("_backward_runs", "_effort", "_forward_runs", "_limit", "_whole", "native")
+    __slots__ = ("_backward_runs", "_effort", "_forward_runs", "_limit", "_natives", "_whole", "native")
 
     def __init__(self, spec: FFTSpec, effort: str, limit: float) -> None:
         self._forward_runs: tuple[Execute, ...] = ()
         self._backward_runs: tuple[Execute, ...] = ()
+        self._natives: tuple[tuple[NativePlan, ...], ...] | None = None
         self.spec = spec
         self.signal, signal = allocate(spec.shape, spec.axes, spec.dtype)
         self.spectrum, self._whole = allocate(spec.spectrum_shape, spec.axes, spec.spectrum_dtype)
@@ -71,13 +74,40 @@ class FFTWPlan(FFTPlan):
         return self._forward_runs
 
     def _plan_backward(self) -> tuple[Execute, ...]:
-        planned = self._planned("FFTW_BACKWARD", _backward_stages(self), ("FFTW_DESTROY_INPUT",))
+        planned = self._planned("FFTW_BACKWARD", _backward_stages(self), DESTROY)
         self._backward_runs = planned or (self._inverse_elsewhere,)
         return self._backward_runs
 
     def _inverse_elsewhere(self) -> None:
         found = fallback.inverse(self.spec, self.spectrum)
         np.copyto(self.signal[tuple(map(slice, found.shape))], found)
+
+    def addresses(self) -> Addresses | None:
+        if self._natives is None:
+            self._natives = self._plan_natives()
+        if not self._natives:
+            return None
+        forward, backward = (tuple(plan.address for plan in plans) for plans in self._natives)
+        return Addresses(self._natives[0][0].execute, forward, backward)
+
+    def _plan_natives(self) -> tuple[tuple[NativePlan, ...], ...]:
+        """Both directions for compiled code, after Python's so that they are the same; nothing where it cannot be."""
+        if self.spec.filled:
+            return ()
+        self._forward_runs or self._plan_forward()
+        self._backward_runs or self._plan_backward()
+        found = []
+        for direction, stages, flags in (
+            ("FFTW_FORWARD", _forward_stages(self)[0], ()),
+            ("FFTW_BACKWARD", _backward_stages(self), DESTROY),
+        ):
+            tasks = (Task(*stage, direction, self._effort, self._limit, flags) for stage in stages)
+            plans = [native_plan(task) for task in tasks] if self.native else [None]
+            found.append(tuple(plan for plan in plans if plan is not None))
+            if len(found[-1]) < len(plans):
+                planner.retire(*found)
+                return ()
+        return tuple(found)
 
     def _planned(
         self, direction: str, stages: list[Stage], flags: tuple[str, ...] = ()
@@ -97,7 +127,7 @@ class FFTWPlan(FFTPlan):
                 source[...] = filled
 
     def __del__(self) -> None:
-        planner.retire(*self._forward_runs, *self._backward_runs)
+        planner.retire(*self._forward_runs, *self._backward_runs, *(self._natives or ()))
 
 
 def _forward_stages(plan: FFTWPlan) -> tuple[list[Stage], list[Array]]:

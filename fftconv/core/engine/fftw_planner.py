@@ -18,7 +18,8 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -103,15 +104,13 @@ class Planner:
     def plan(self, task: Task) -> Execute:
         """The bound ``execute`` of a new plan; RuntimeError where FFTW has none."""
         library = pyfftw()
-        with self.lock:
-            self._sweep()
-            self._use_pool("estimate" if task.effort == "estimate" else "tuned")
+        with self.at_work(task):
             plan = library.FFTW(
                 task.source,
                 task.target,
                 axes=task.axes,
                 direction=task.direction,
-                flags=(EFFORT_FLAGS[task.effort], *task.flags),
+                flags=self.flags(task),
                 threads=1,
                 planning_timelimit=None if task.effort == "estimate" else task.limit,
             )
@@ -119,7 +118,19 @@ class Planner:
         execute: Execute = plan.execute
         return execute
 
-    def retire(self, *executes: Execute | None) -> None:
+    @contextmanager
+    def at_work(self, task: Task) -> Iterator[None]:
+        """The planner for one thread alone, with the wisdom that `task` is planned by."""
+        with self.lock:
+            self._sweep()
+            self._use_pool("estimate" if task.effort == "estimate" else "tuned")
+            yield
+
+    def flags(self, task: Task) -> tuple[str, ...]:
+        """FFTW's names of how a task is planned."""
+        return (EFFORT_FLAGS[task.effort], *task.flags)
+
+    def retire(self, *executes: Any) -> None:
         """Destroy the plans behind `executes` as soon as the planner is free; never waits, so finalizers may call."""
         self._retired.extend(executes)
         if self.lock.acquire(blocking=False):

@@ -21,7 +21,6 @@ import numpy as np
 from fftconv.core.channels import Range, batched, channels_of, ranges
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
-from fftconv.core.methods.spectral import tile_spec
 from fftconv.core.methods.tiles import Source, windows
 from fftconv.core.problem import at
 from fftconv.core.tiling import TileLayout
@@ -73,7 +72,7 @@ def _summed(layout: TileLayout, engine: Engine, arrays: Arrays, task: Sums) -> n
     """Sums of conj(X) Y over some tiles: (inputs, outputs, \\*bins)."""
     (a, b), outputs = task.inputs, range(*task.outputs)
     every = layout.problem.group_outputs
-    spec = tile_spec(layout, channels_of(layout))
+    spec = channels_of(layout).tile_spec
     source, results = Source(layout, arrays[0]), Results(layout, arrays[1])
     with engine.borrow(spec) as signal, engine.borrow(spec) as result:
         shape = signal.spectrum_whole[:, : b - a].shape

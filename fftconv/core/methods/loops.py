@@ -31,10 +31,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+
+from fftconv.core.methods import compiler
 
 # Vectors of outputs that are summed side by side. An addition takes four cycles, and one may begin in each.
 ABREAST = 4
@@ -373,28 +374,14 @@ class Loops:
 
 def compiled(char: str) -> Loops:
     """The loops of one dtype: some 40 ms, and 20 once for the compiler itself."""
-    import llvmlite.binding as llvm
-
-    # older versions want it, newer ones refuse it
-    with suppress(RuntimeError):
-        llvm.initialize()
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
     dtype = np.dtype(char)
-    lanes = (64 if features.get("avx512f") else 32 if features.get("avx2") else 16) // dtype.itemsize
+    lanes = compiler.vector_bytes() // dtype.itemsize
     # every function takes time to compile: short rows are not summed in pairs
     wide = [Shape(lanes, ABREAST, 2), *(Shape(lanes, abreast) for abreast in (ABREAST, 2, 1))]
     narrow = [Shape(n, 1) for n in {max(1, lanes // 4), 1} - {lanes}]
     edge = Shape(lanes, 2, edge=True)
     text = _DECLARED.format(**words(dtype, lanes)) + "".join(source(dtype, s) for s in [*wide, *narrow, edge])
-    module = llvm.parse_assembly(text)
-    module.verify()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
-    )
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
+    engine = compiler.compiled(text)
 
     def loop(shape: Shape) -> tuple[Shape, Loop]:
         return shape, ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(shape.name))

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
+from time import perf_counter
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
-from fftconv.core.methods import lone
+from fftconv.core.methods import lone, script
 from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
@@ -33,6 +34,8 @@ from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+# Compiling goes on beside the calls, so it may begin before they have taken as long.
+EAGER = 2
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
@@ -40,10 +43,16 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     layout = layout_of(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
     with spare(engine, *spectra_memory(layout, engine)) as memory:
-        spectra = kernel_spectra(layout, engine, (w, memory), plan.workers)
-        apply_spectra(
-            layout, engine, (x, spectra, out), plan.workers, Care(layout, x, Facts(plan.problem, w))
-        )
+        channels, care = channels_of(layout), Care(layout, x, Facts(plan.problem, w))
+
+        def spectra() -> np.ndarray:
+            return kernel_spectra(layout, engine, (w, memory), plan.workers)
+
+        if channels.products and channels.kernel_jobs == 1 and care.idle:
+            held = by_input(layout, memory)
+            if script.run(channels, engine, (x, held, out), plan.workers, spectra):
+                return
+        apply_spectra(layout, engine, (x, spectra(), out), plan.workers, care)
 
 
 # of outputs that see one input each (see `core.missing.watched`)
@@ -79,7 +88,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
         return run
-    alone = lone.executor(layout, engine, tile_spec(layout, channels), spectra)
+    alone = lone.executor(layout, engine, channels.tile_spec, spectra)
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         (run if on_pedestal(p, x) else alone)(plan, x, w, out)
@@ -104,13 +113,14 @@ def apply_spectra(
 
 def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, care: Care | None) -> None:
     """Outputs of one input each: a few channels of a few tiles at a time, transformed while they are in the cache."""
-    layout = channels.layout
+    layout, spec = channels.layout, channels.tile_spec
+    if care is None and script.run(channels, engine, arrays, workers):
+        return
     p = layout.problem
     x, spectra, out = arrays
     outputs = p.group_outputs
     source = Source(layout, x)
     sink = Sink(layout, out, care.never_negative if care is not None and care.positive else None)
-    spec = tile_spec(layout, channels)
 
     def put(levels: list[Level], job: Job, targets: range, y: np.ndarray) -> None:
         if care is not None:
@@ -136,6 +146,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
                         np.multiply(held, spectra[a:b, j], out=inverse.spectrum_whole[:, : b - a])
                         put(levels, job, range(a * outputs + j, b * outputs, outputs), inverse.backward())
 
+    begin = perf_counter()
     share(
         product(
             ranges(p.in_channels, channels.input_chunk),
@@ -145,11 +156,14 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         drain,
         workers,
     )
+    if care is None and script.is_plain(layout, x, out):
+        script.warmth.spent(spec.dtype.char.lower(), EAGER * (perf_counter() - begin))
 
 
-def tile_spec(layout: TileLayout, channels: Channels) -> FFTSpec:
-    shape = layout.signal_shape(channels.input_chunk)
-    return FFTSpec(shape, layout.fft_axes, layout.dtype, kept=layout.kept)
+def by_input(layout: TileLayout, memory: np.ndarray) -> np.ndarray:
+    """Memory for spectra that multiply, (inputs, outputs of one, blocks, \\*bins)."""
+    p = layout.problem
+    return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
 
 
 def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...], np.dtype]:
@@ -161,7 +175,7 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
     rows of ``[[a, b], [-b, a]]``.
     """
     p, channels = layout.problem, channels_of(layout)
-    tiles = tile_spec(layout, channels)
+    tiles = channels.tile_spec
     if channels.products:
         blocks, *pitch = engine.spectrum_pitch(tiles)[2:]
         if not layout.repeats_spectra:
@@ -208,7 +222,7 @@ def kernel_spectra(
     jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
     for_each(jobs, work, min(workers, channels.kernel_jobs))
     if channels.products:
-        return memory.reshape(p.in_channels, p.group_outputs, *memory.shape[1:])
+        return by_input(layout, memory)
     return memory.reshape(-1, *memory.shape[-4:])
 
 

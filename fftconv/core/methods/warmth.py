@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 from fftconv.core.cost_direct import WARM_UP_SECONDS, seconds
-from fftconv.core.methods.loops import Loops, compiled
+from fftconv.core.methods.loops import compiled
 from fftconv.core.plan import ConvPlan
 from fftconv.core.profile import in_force
 
+T = TypeVar("T")
+_kept: list[Warmth[Any]] = []
 
-class Warmth:
-    """Which loops are compiled, and what calls have spent for want of them."""
 
-    def __init__(self) -> None:
+class Warmth(Generic[T]):
+    """Which loops are compiled by `make`, and what calls have spent for want of them."""
+
+    def __init__(self, make: Callable[[str], T]) -> None:
         self.lock = threading.Lock()
-        self.loops: dict[str, Loops] = {}
+        self.make = make
+        self.loops: dict[str, T] = {}
         self.wasted: dict[str, float] = {}
         self.begun: set[str] = set()
+        _kept.append(self)
 
-    def at_once(self, plan: ConvPlan) -> Loops | None:
+    def at_once(self, plan: ConvPlan) -> T | None:
         """The loops for a call that repays compiling them by itself."""
         p, host = plan.problem, in_force().direct
         saved = seconds("taps", p, plan.workers, host) - seconds("jit", p, plan.workers, host)
@@ -42,21 +49,22 @@ class Warmth:
         threading.Thread(target=self.try_to_prepare, args=(char,), name="fftconv-jit", daemon=True).start()
 
     def try_to_prepare(self, char: str) -> None:
-        """Nobody is there to hear that the compiler is broken; `taps` goes on answering."""
+        """Nobody is there to hear that the compiler is broken; NumPy goes on answering."""
         with suppress(Exception):
             self.prepare(char)
 
     def prepare(self, char: str) -> None:
         if char not in self.loops:
-            self.loops[char] = compiled(char)
+            self.loops[char] = self.make(char)
 
 
-warmth = Warmth()
+warmth = Warmth(compiled)
 
 
 def _after_fork() -> None:
-    """A child's lock is its own. A loop that was being compiled stays begun: its thread is not there any more."""
-    warmth.lock = threading.Lock()
+    """A child's locks are its own. A loop that was being compiled stays begun: its thread is not there any more."""
+    for each in _kept:
+        each.lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,0 +1,295 @@
+"""The jobs of a spectral method written down as steps that compiled code takes (see `steps.py`).
+
+What is written is what `spectral._multiply` does with `tiles.py`, for the plain case: samples and outputs have the
+scratch's own type, an output sees one input and an input one output, nothing is rounded or put right. Rows of steps
+hold no address of the caller's, only distances. So they are kept, and serve every array with the same strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from fftconv.core.channels import Channels, ranges
+from fftconv.core.engine.base import Engine, FFTPlan
+from fftconv.core.jobs import KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.methods.steps import BASES, Steps, compiled
+from fftconv.core.methods.tiles import Sink, Source
+from fftconv.core.methods.warmth import Warmth
+from fftconv.core.problem import Ints
+from fftconv.core.tiling import TileLayout
+from fftconv.core.workers import for_each
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+Part = tuple[str, np.ndarray]
+"""A view of an array, and what its places are counted from."""
+Moves = list[list[tuple[np.ndarray, Any]]]
+"""Per tile, parts of an array and their places in the signal."""
+Loops = Sequence[tuple[int, int, int]]
+"""Of nested loops the lengths and the steps of target and source."""
+
+# Bytes of scratch that a worker fills at most before it looks whether it has been interrupted.
+MOST_BYTES = 2**27
+
+warmth: Warmth[Steps] = Warmth(compiled)
+
+
+class Script:
+    """The steps of all jobs: those of job i are the rows from ``firsts[i]`` to ``firsts[i + 1]``."""
+
+    def __init__(self, jobs: list[list[Ints]]) -> None:
+        self.jobs = len(jobs)
+        self.firsts = np.cumsum([0, *map(len, jobs)], dtype=np.int64)
+        self.steps = np.array([row for job in jobs for row in job], np.int64)
+
+
+def run(
+    channels: Channels, engine: Engine, arrays: Arrays, workers: int, make: Callable[[], object] | None = None
+) -> bool:
+    """Do all jobs in compiled code if that can be; `arrays` is (x, spectra, out).
+
+    If the spectra are still to be made, `make` makes them in the calling thread, while the first samples are
+    transformed in others.
+    """
+    x, spectra, out = arrays
+    layout, spec = channels.layout, channels.tile_spec
+    steps = warmth.loops.get(spec.dtype.char.lower())
+    if steps is None or not is_plain(layout, x, out):
+        return False
+    with engine.borrow(spec) as plan:
+        script = _script_for(layout, steps, plan, arrays)
+    if script is None:
+        return False
+    counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
+    constants = np.array([0, layout.problem.outside.fill], spec.dtype)
+    most = max(1, MOST_BYTES // spec.nbytes)
+    heads: tuple[int | np.ndarray, ...] = (counter, script.jobs, most, script.firsts, script.steps)
+    caller = get_ident()
+
+    def end() -> None:
+        counter[0], ready[0] = script.jobs, 1
+
+    def turns() -> Iterator[None]:
+        """One for each worker: those that wait for the caller leave it one. What breaks off here ends all work."""
+        try:
+            yield from [None] * workers
+        except BaseException:
+            end()
+            raise
+
+    def work(_: None) -> None:
+        try:
+            if make is not None and get_ident() == caller and not ready[0]:
+                make()
+                ready[0] = 1
+            with engine.borrow(spec) as plan:
+                found = plan.addresses()
+                assert found is not None
+                bases = (x, out, plan.signal, plan.spectrum_whole, spectra, constants, ready, found.execute)
+                numbers: tuple[int | np.ndarray, ...] = (*heads, *bases, *found.forward, *found.backward)
+                call = np.array([n if isinstance(n, int) else _address(n) for n in numbers], np.int64)
+                while counter[0] < script.jobs:
+                    steps.drain(_address(call))
+        except BaseException:
+            end()
+            raise
+
+    for_each(turns(), work, workers)
+    return True
+
+
+def is_plain(layout: TileLayout, x: np.ndarray, out: np.ndarray) -> bool:
+    """Whether jobs move samples and outputs as they are, each output of a kernel and an input of its own."""
+    p = layout.problem
+    return (
+        p.group_inputs == p.group_outputs == 1
+        and x.dtype == out.dtype == p.dtype
+        and p.dtype.char in "fdFD"
+        and layout.tile_count <= KEPT_TILES
+        and not holds_indices(layout)
+    )
+
+
+def _address(a: np.ndarray) -> int:
+    address: int = a.__array_interface__["data"][0]
+    return address
+
+
+def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, arrays: Arrays) -> Script | None:
+    found = plan.addresses()
+    if found is None:
+        return None
+    x, spectra, out = arrays
+    forms = tuple((a.shape, a.strides) for a in (x, out, plan.signal, plan.spectrum_whole, spectra))
+    return _script(layout, steps, forms, (len(found.forward), len(found.backward)))
+
+
+@lru_cache(maxsize=64)
+def _script(
+    layout: TileLayout, steps: Steps, forms: tuple[tuple[Ints, Ints], ...], transforms: tuple[int, int]
+) -> Script | None:
+    """The script for arrays of these shapes and strides; None where a product does not run along memory."""
+    return Writer(layout, steps, forms).script(transforms)
+
+
+class Writer:
+    """Writes the jobs of a layout down; its arrays have shapes and strides, and nothing in them is ever read."""
+
+    def __init__(self, layout: TileLayout, steps: Steps, forms: Sequence[tuple[Ints, Ints]]) -> None:
+        self.layout = layout
+        self.functions = steps.functions
+        real = layout.dtype.type(0).real.dtype
+        kinds = (layout.problem.dtype,) * 2 + (layout.dtype,) + (np.result_type(real, np.complex64),) * 2
+        x, out, self.signal, self.spectrum, self.kernel = (
+            as_strided(np.empty(1, kind), *form) for kind, form in zip(kinds, forms, strict=True)
+        )
+        self.bases = {
+            name: _address(a)
+            for name, a in zip(BASES, (x, out, self.signal, self.spectrum, self.kernel), strict=False)
+        }
+        self.source, self.sink = Source(layout, x), Sink(layout, out)
+        self.rows: list[Ints] = []
+
+    def script(self, transforms: tuple[int, int]) -> Script | None:
+        p, most = self.layout.problem, self.signal.shape[1]
+        forward, backward = transforms
+        jobs = []
+        for (a, b), job in product(ranges(p.in_channels, most), jobs_of(self.layout)):
+            self.rows = []
+            self.gather(job, slice(a, b))
+            self.transform(range(forward))
+            self.row("wait", ("ready", 0), ("ready", 0), [(1, 0, 0)])
+            if not self.multiply(slice(a, b)):
+                return None
+            self.transform(range(forward, forward + backward))
+            self.scatter(job, slice(a, b))
+            jobs.append(self.rows)
+        return Script(jobs)
+
+    def gather(self, job: Job, channels: slice) -> None:
+        """As `Source.gather` does."""
+        count = channels.stop - channels.start
+        self.fill(self.signal[:, count:])
+        signal = self.signal[:, :count]
+        parts = _parts(signal, self.source.packed)
+        for part, reads in zip(parts, job.reads, strict=False):
+            for place in reads.zeros:
+                self.fill(part[place])
+            for place in reads.fills:
+                self.fill(part[place], 1)
+        arrays = [a[:, channels] for a in self.source.arrays]
+        moves = [[(arrays[m.windowed][m.array], m.scratch) for m in reads.moves] for reads in job.reads]
+        self.between(("x", moves), signal, "weave")
+        if len(job.tiles) < len(parts):
+            self.fill(signal.imag)
+
+    def scatter(self, job: Job, channels: slice) -> None:
+        """As `Sink.scatter` does."""
+        arrays = [a[:, channels] for a in self.sink.arrays]
+        moves = [[(arrays[m.windowed][m.array], m.scratch) for m in writes] for writes in job.writes]
+        self.between(("out", moves), self.signal[:, : channels.stop - channels.start], "unweave")
+
+    def between(self, outer: tuple[str, Moves], signal: np.ndarray, name: str) -> None:
+        """Copies between an array and the parts of the signal, those of two tiles at once where they are alike."""
+        base, moves = outer
+        if len(moves) == 2 and [place for _, place in moves[0]] == [place for _, place in moves[1]]:
+            pairs = zip(*moves, strict=True)
+            if all(self.woven((base, a, b), signal[place], name) for (a, place), (b, _) in pairs):
+                return
+        for part, moved in zip(_parts(signal, self.source.packed), moves, strict=False):
+            for a, place in moved:
+                pair = ("signal", part[place]), (base, np.broadcast_to(a, part[place].shape))
+                self.move(*(pair if name == "weave" else pair[::-1]))
+
+    def woven(self, lines: tuple[str, np.ndarray, np.ndarray], signal: np.ndarray, name: str) -> bool:
+        """Whether two lines are the parts of complex numbers along memory; copied in one step if so."""
+        base, a, b = lines
+        if a.shape != signal.shape or a.strides != b.strides or not a.size:
+            return False
+        loops = _merged(signal.shape, signal.strides, a.strides)
+        count, *steps = loops[-1]
+        if steps != [2 * a.itemsize, a.itemsize]:
+            return False
+        whole: Part = "signal", signal
+        apart = _address(b) - _address(a)
+        if name == "weave":
+            self.nest(name, whole, (base, a), [*loops[:-1], (count, 0, apart)])
+        else:
+            outer = [(n, come, to) for n, to, come in loops[:-1]]
+            self.nest(name, (base, a), whole, [*outer, (count, apart, 0)])
+        return True
+
+    def transform(self, which: range) -> None:
+        for i in which:
+            self.row("execute", ("execute", 0), (len(BASES) + i, 0), [(1, 0, 0)])
+
+    def multiply(self, channels: slice) -> bool:
+        held = self.spectrum[:, : channels.stop - channels.start]
+        kernel = np.broadcast_to(self.kernel[channels, 0], held.shape)
+        loops = _merged(held.shape, held.strides, kernel.strides)
+        if loops[-1][1:] != (held.itemsize,) * 2:
+            return False
+        self.nest("multiply", ("spectrum", held), ("kernel", kernel), loops)
+        return True
+
+    def fill(self, target: np.ndarray, constant: int = 0) -> None:
+        """Put one of the constants into a part of the signal."""
+        base = np.empty(2, self.layout.dtype)
+        self.bases["constants"] = _address(base)
+        value = base[constant : constant + 1]
+        value = value.real if target.dtype.kind == "f" else value
+        self.move(("signal", target), ("constants", np.broadcast_to(value, target.shape)))
+
+    def move(self, target: Part, source: Part) -> None:
+        t, s = target[1], source[1]
+        if not t.size:
+            return
+        shape, to, come = t.shape, t.strides, s.strides
+        number = t.itemsize
+        if t.dtype.kind == "c":
+            number //= 2
+            shape, to, come = (*shape, 2), (*to, number), (*come, number)
+        loops = _merged(shape, to, come)
+        count, *inner = loops[-1]
+        if inner == [number, number]:
+            loops = [*loops[:-1], (count * number, 1, 1)]
+        self.nest("move" if inner == [number, number] else "copy", target, source, loops)
+
+    def nest(self, name: str, target: Part, source: Part, loops: Loops) -> None:
+        """One row for the inner three loops; the outer ones are written out."""
+        outer, inner = loops[:-3], loops[-3:]
+        to, come = (_address(a) - self.bases[base] for base, a in (target, source))
+        for turn in product(*(range(n) for n, _, _ in outer)):
+            t = to + sum(i * step for i, (_, step, _) in zip(turn, outer, strict=True))
+            s = come + sum(i * step for i, (_, _, step) in zip(turn, outer, strict=True))
+            self.row(name, (target[0], t), (source[0], s), inner)
+
+    def row(self, name: str, target: tuple[str, int], source: tuple[str | int, int], loops: Loops) -> None:
+        slot = BASES.index(source[0]) if isinstance(source[0], str) else source[0]
+        nested = [*[(1, 0, 0)] * (3 - len(loops)), *loops]
+        numbers = (n for loop in nested for n in loop)
+        place = BASES.index(target[0]), target[1], slot, source[1]
+        self.rows.append((self.functions[name], *place, *numbers))
+
+
+def _parts(signal: np.ndarray, packed: bool) -> tuple[np.ndarray, ...]:
+    return (signal.real, signal.imag) if packed else (signal,)
+
+
+def _merged(shape: Ints, to: Ints, come: Ints) -> list[tuple[int, int, int]]:
+    """The loops over two arrays of one shape, as few as they can be; the last is the inner one."""
+    found: list[tuple[int, int, int]] = []
+    for n, t, s in zip(reversed(shape), reversed(to), reversed(come), strict=True):
+        if n == 1:
+            continue
+        if found and found[-1][0] * found[-1][1] == t and found[-1][0] * found[-1][2] == s:
+            found[-1] = (found[-1][0] * n, *found[-1][1:])
+        else:
+            found.append((n, t, s))
+    return found[::-1] or [(1, to[-1], come[-1])]
