@@ -8,6 +8,7 @@ cannot share.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log2, prod
@@ -15,6 +16,17 @@ from math import log2, prod
 import numpy as np
 
 from fftconv.core.problem import Ints
+
+# Lengths whose cost is known one by one, because no rule tells it: FFTW plans them by guesswork. They are the ones that
+# transform fast; any other stands next to one of them.
+# fmt: off
+ODD = (
+    12, 20, 24, 28, 36, 40, 44, 48, 52, 56, 60, 72, 80, 84, 88, 96, 100, 104, 108, 112, 120, 132, 140,
+    144, 156, 160, 168, 176, 180, 192, 196, 200, 208, 216, 220, 224, 240, 252, 260, 264, 280, 288, 300,
+    308, 312, 320, 324, 336, 352, 360, 364, 384, 392, 396, 400, 416, 420, 432, 440, 448, 468, 480, 500,
+    504,
+)
+# fmt: on
 
 Table = dict[str, tuple[float, ...]]
 
@@ -33,18 +45,19 @@ class HostProfile:
     spill : dict
         Per dtype character, per point and column of 256: what a tile adds that outgrows the cache, at 1, 2,
         4, ... 32 MiB; it grows with the length of the column.
-    short_odd : dict
-        Per dtype character, factor on rows of at most 1024 points, 3 or 5 times a power of two.
-    odd_rows : dict
-        Per dtype character, factor on rows of at most 8192 points of any other length that is no power of two.
+    odd_rows, odd_columns : dict
+        Per dtype character, factors on lengths that are no power of two: at each of `ODD`, then on all longer ones, in
+        rows of those that are neither below.
+    round_rows : dict
+        Per dtype character, factor on rows of 3 or 5 times a power of two, longer than `ODD`, up to 1024.
     long_odd : dict
-        Per dtype character, factor on all longer rows whose length is no power of two.
-    odd_columns : dict
-        Per dtype character, factors on columns whose length is no power of two: of up to 128 points, up to 256, more.
+        Per dtype character, factor on rows of more than 8192 points whose length is no power of two.
     strided_rows : float
         Factor on rows whose axis is not the contiguous one.
     copy : float
         Per byte gathered or scattered; twice that where two real tiles are interleaved.
+    run : float
+        Per run of neighbouring samples that is gathered or scattered.
     multiply : dict
         Per complex bin, by dtype character of the spectrum.
     turn : dict
@@ -72,12 +85,13 @@ class HostProfile:
     rows: Table
     columns: Table
     spill: Table
-    short_odd: dict[str, float]
-    odd_rows: dict[str, float]
-    long_odd: dict[str, float]
+    odd_rows: Table
     odd_columns: Table
+    round_rows: dict[str, float]
+    long_odd: dict[str, float]
     strided_rows: float
     copy: float
+    run: float
     multiply: dict[str, float]
     turn: dict[str, float]
     read: dict[str, float]
@@ -136,33 +150,27 @@ def _per_point(shape: Ints, axes: Ints, dtype: np.dtype, host: HostProfile) -> t
 @lru_cache(maxsize=4096)
 def row(n: int, char: str, host: HostProfile) -> float:
     """Nanoseconds per point of a forward and a backward transform along a contiguous axis of `n` points."""
-    return interpolate(host.rows[char], log2(n) - 5) * _odd_row(n, char, host)
+    found = interpolate(host.rows[char], log2(n) - 5)
+    odd = n // (n & -n)
+    if odd == 1:
+        return found
+    if n > 8192:
+        return found * host.long_odd[char]
+    if odd in (3, 5) and n > ODD[-1]:
+        return found * (host.round_rows[char] if n <= 1024 else max(1.0, host.round_rows[char]))
+    return found * host.odd_rows[char][bisect_left(ODD, n)]
 
 
 @lru_cache(maxsize=4096)
 def column(n: int, char: str, host: HostProfile) -> float:
-    """The same along another axis; a short one that is no power of two has the most to lose."""
-    even = interpolate(host.columns[char], log2(n) - 5)
-    if n & (n - 1) == 0:
-        return even
-    return even * host.odd_columns[char][0 if n <= 128 else 1 if n <= 256 else 2]
+    """The same along another axis."""
+    found = interpolate(host.columns[char], log2(n) - 5)
+    return found if n & (n - 1) == 0 else found * host.odd_columns[char][bisect_left(ODD, n)]
 
 
 def spill(tile: int, char: str, host: HostProfile) -> float:
     """What a column of a tile of so many bytes takes beyond that, by its length."""
     return interpolate(host.spill[char], log2(tile) - 20) / 256 if tile > 2**20 else 0.0
-
-
-def _odd_row(n: int, char: str, host: HostProfile) -> float:
-    """What a row of `n` points costs more than the powers of two around it."""
-    odd = n // (n & -n)
-    if odd == 1:
-        return 1.0
-    if n > 8192:
-        return host.long_odd[char]
-    if odd not in (3, 5):
-        return host.odd_rows[char]
-    return host.short_odd[char] if n <= 1024 else max(1.0, host.short_odd[char])
 
 
 def shared_seconds(jobs: int, overhead: float, job: float, most: int, host: HostProfile) -> tuple[float, int]:

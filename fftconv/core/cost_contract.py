@@ -67,8 +67,8 @@ class ChannelCost:
     def _moved(self) -> float:
         """What the samples of one channel of a job take to gather, or to scatter."""
         layout = self.layout
-        each = layout.dtype.itemsize * self.host.copy * (2 if layout.tiling.packed else 1)
-        return prod(layout.signal_shape(1)) * each * 1e-9
+        each = layout.dtype.itemsize * self.host.copy + self.host.run / layout.tile_size[-1]
+        return prod(layout.signal_shape(1)) * each * (2 if layout.tiling.packed else 1) * 1e-9
 
     @lazy
     def _forward(self) -> float:

@@ -17,18 +17,20 @@ from fftconv.core.plan import Candidate, ConvPlan, Tiling
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tile_choice import Means, overlap_save, whole
 from fftconv.core.tiling import TileLayout, block_step
-from fftconv.core.workers import for_each, worker_limit
+from fftconv.core.workers import worker_limit
 from fftconv.tuning.fit import Name, Sample, fit
 from fftconv.tuning.problems import arrays, problem
-from fftconv.tuning.stopwatch import Stopwatch, usual
+from fftconv.tuning.stopwatch import Stopwatch
 
 FITTED: tuple[Name, ...] = (
     ("call", None),
     ("job", None),
     ("copy", None),
+    ("run", None),
     ("product", None),
     *((table, char) for table in ("multiply", "turn", "read", "multiply_add") for char in "FD"),
 )
+THREADS: tuple[Name, ...] = (("thread", None), ("handover", None))
 ALONE: tuple[tuple[Ints, Ints], ...] = (
     ((100,), (20,)),
     ((5000,), (65,)),
@@ -46,10 +48,17 @@ SUMMED: tuple[tuple[Ints, Ints, int], ...] = (
     ((64, 64), (9, 9), 16),
     ((128, 128), (15, 15), 8),
 )
-# What two workers share, in a good many jobs.
-SHARED: tuple[tuple[Ints, Ints], ...] = (((500_000,), (65,)), ((700, 700), (9, 9)), ((64, 64, 64), (5, 5, 5)))
-# Samples that one job multiplies when threads are timed: about a third of a millisecond each.
-THREAD_WORK = 300_000
+# What two workers share, in few jobs and in many.
+SHARED: tuple[tuple[Ints, Ints], ...] = (
+    ((500_000,), (65,)),
+    ((3_000_000,), (65,)),
+    ((1_000_000,), (1001,)),
+    ((700, 700), (9, 9)),
+    ((1000, 1000), (31, 31)),
+    ((64, 64, 64), (5, 5, 5)),
+)
+# Shares of the time for each of those: two workers have to be left alone at once.
+PATIENCE = 4
 
 
 def tiles(
@@ -57,9 +66,9 @@ def tiles(
 ) -> tuple[HostProfile, list[Sample[HostProfile]]]:
     """Coefficients beside those of transforms, and the times that they were fitted to."""
     samples = list(_samples(engine, watch, before))
-    found = replace(fit(before, FITTED, samples), thread=_waking(watch, before.thread))
-    waits = list(_waits(engine, watch, found))
-    return replace(found, handover=usual(waits, before.handover)), samples
+    found = fit(before, FITTED, samples)
+    shared = list(_shared(engine, replace(watch, share=PATIENCE * watch.share), found))
+    return fit(found, THREADS, shared), samples + shared
 
 
 def _samples(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
@@ -80,18 +89,23 @@ def _tilings(engine: Engine, p: ConvProblem, host: HostProfile) -> list[Tiling]:
     return list(dict.fromkeys(found))
 
 
-def _waits(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[float]:
-    """By how many seconds a job takes longer beside those of another worker."""
+def _shared(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
+    """Calls by two workers, predicted from what they take by one: all that is not known is what threads lose."""
     if worker_limit() < 2:
         return
     for char, (x, w) in product("fd", SHARED):
         p = problem(x, w, np.dtype(char))
         tiling = _tilings(engine, p, host)[0]
         alone, together = (_seconds(engine, p, (tiling, n), watch) for n in (1, 2))
-        jobs, overhead, job = ChannelCost(TileLayout(p, tiling), host).steps[-1]
+        cost = ChannelCost(TileLayout(p, tiling), host)
+        jobs, overhead, job = cost.steps[-1]
         rounds = -(-jobs // 2)
-        if jobs > 3:
-            yield (together - host.thread - alone + (jobs - rounds) * (overhead + job)) / rounds
+        halved = alone - alone * (jobs - rounds) * (overhead + job) / cost.seconds(1)
+        yield Sample(f"two workers {p}", together, partial(_lost, halved, rounds))
+
+
+def _lost(halved: float, rounds: int, host: HostProfile) -> float:
+    return halved + host.thread + rounds * host.handover
 
 
 def _timed(
@@ -113,17 +127,3 @@ def _seconds(engine: Engine, p: ConvProblem, how: tuple[Tiling, int], watch: Sto
 
 def _predict(p: ConvProblem, tiling: Tiling, host: HostProfile) -> float:
     return ChannelCost(TileLayout(p, tiling), host).seconds(1)
-
-
-def _waking(watch: Stopwatch, before: float) -> float:
-    """Seconds to wake another worker and to meet it again; as before where there is none."""
-    if worker_limit() < 2:
-        return before
-    a = [np.ones(THREAD_WORK, np.float32) for _ in range(2)]
-
-    def work(i: int) -> None:
-        for _ in range(4):
-            np.multiply(a[i], 1.0, out=a[i])
-
-    alone, together = (watch.fastest(lambda n=n: for_each(range(2), work, n)) for n in (1, 2))  # type: ignore[misc]
-    return float(np.clip(together - alone / 2, before / 4, before * 4))

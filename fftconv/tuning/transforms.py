@@ -6,13 +6,14 @@ transforms are measured several at once, as tiles hold them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import exp, fsum, log, log2, prod
 from typing import Any
 
 import numpy as np
 
-from fftconv.core.cost import HostProfile, fft_seconds, interpolate
+from fftconv.core.cost import ODD, HostProfile, fft_seconds, interpolate
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.problem import Ints
 from fftconv.core.tile_choice import EXECUTE_BYTES
@@ -22,10 +23,10 @@ CHARS = "fdFD"
 # Rows beside which columns are measured.
 ROW = 128
 # Lengths by which factors on lengths other than powers of two are found.
-SHORT_ODD = (160, 192, 320, 384, 640, 768)
-ODD = (216, 360, 504, 720, 1008, 1200, 2160, 3000, 4620)
+ROUND = (640, 768)
+OTHER = (720, 1008, 1200, 2160, 3000, 4620)
 LONG_ODD = (10_000, 24_576, 50_400, 98_304, 267_300)
-ODD_COLUMNS = ((48, 80, 96), (144, 160, 192, 224), (288, 320, 384, 480))
+ODD_COLUMNS = (576, 640, 720, 768)
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,21 @@ class Bench:
     def columns(self, n: int) -> float:
         return interpolate(self.host.columns[self.char], log2(n) - 5)
 
+    def row_factor(self, n: int) -> float | None:
+        """What a row of `n` points takes, over one of like length that is a power of two."""
+        found = self.points((n,))
+        return None if found is None else found / self.rows(n)
+
+    def column_factor(self, n: int) -> float | None:
+        found, usual = self.points((n, ROW)), self.columns(n)
+        return None if found is None else _rest(found, self.rows(ROW), usual) / usual
+
 
 def transforms(engine: Engine, watch: Stopwatch, before: HostProfile) -> HostProfile:
     """The coefficients of transforms by `engine`, measured; what takes too long stays as it was."""
     host = before
     for char in CHARS:
-        for step in (_rows, _columns, _spill, _factors, _odd_columns):
+        for step in (_rows, _columns, _spill, _factors):
             host = step(Bench(engine, char, watch, host))
     strided = [Bench(engine, char, watch, host) for char in "fd"]
     ratios = [_ratio(b.points((256, 16), (0,)), b.rows(256)) for b in strided]
@@ -105,19 +115,18 @@ def _spill(b: Bench) -> HostProfile:
 
 def _factors(b: Bench) -> HostProfile:
     host = b.host
-    for name, lengths in (("short_odd", SHORT_ODD), ("odd_rows", ODD), ("long_odd", LONG_ODD)):
-        ratios = [_ratio(b.points((n,)), b.rows(n)) for n in lengths]
-        host = _with(replace(b, host=host), name, _mean(ratios, getattr(host, name)[b.char]))
-    return host
+    for name, lengths in (("round_rows", ROUND), ("long_odd", LONG_ODD)):
+        found = _mean([b.row_factor(n) for n in lengths], getattr(host, name)[b.char])
+        host = _with(replace(b, host=host), name, found)
+    host = _with(replace(b, host=host), "odd_rows", _odd(b.row_factor, OTHER, host.odd_rows[b.char]))
+    odd = _odd(b.column_factor, ODD_COLUMNS, host.odd_columns[b.char])
+    return _with(replace(b, host=host), "odd_columns", odd)
 
 
-def _odd_columns(b: Bench) -> HostProfile:
-    found = []
-    for lengths, before in zip(ODD_COLUMNS, b.host.odd_columns[b.char], strict=True):
-        times = ((b.points((n, ROW)), n) for n in lengths)
-        ratios = [None if t is None else _rest(t, b.rows(ROW), b.columns(n)) / b.columns(n) for t, n in times]
-        found.append(_mean(ratios, before))
-    return _with(b, "odd_columns", tuple(found))
+def _odd(factor: Callable[[int], float | None], longer: Ints, before: tuple[float, ...]) -> tuple[float, ...]:
+    """Factors at the lengths of `ODD`, and the mean over those `longer`."""
+    each = (_mean([factor(n)], known) for n, known in zip(ODD, before, strict=False))
+    return (*each, _mean([factor(n) for n in longer], before[-1]))
 
 
 def _with(b: Bench, name: str, value: object) -> HostProfile:
