@@ -189,11 +189,10 @@ class Recipe:
             raise ValueError(
                 f"there is nothing to plan: every sum of the result of shape {self.shape} is empty"
             )
-        if arrays is None:
-            return plan_of(self.run.problem, self.run.request)
-        views = self.layout.operands(*map(native, arrays))
+        views = None if arrays is None else self.layout.operands(*map(native, arrays))
         plan = plan_of(self.run.problem, self.run.request, views)
-        return replace(plan, bound=bound(plan, *views))
+        _ = plan.candidates  # all of them are weighed under the options of now
+        return plan if views is None else replace(plan, bound=bound(plan, *views))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ needs_compiler = pytest.mark.skipif(find_spec("llvmlite") is None, reason="the j
 
 def plan(form: str, p: ConvProblem, workers: int = 1) -> ConvPlan:
     chosen = Candidate(form, workers=workers)
-    return ConvPlan(p, chosen, (chosen,), "")
+    return ConvPlan(p, chosen, "")
 
 
 def answer(form: str, p: ConvProblem, x: np.ndarray, w: np.ndarray, workers: int = 1) -> np.ndarray:

@@ -51,7 +51,7 @@ def compiled(monkeypatch):
 
 def answers(p: ConvProblem, tiling, operands, workers: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """By compiled steps, and by NumPy."""
-    plan = ConvPlan(p, Candidate("overlap_save", workers=workers, tiling=tiling), (), "")
+    plan = ConvPlan(p, Candidate("overlap_save", workers=workers, tiling=tiling), "")
     results = poison(p.out_shape, p.dtype), poison(p.out_shape, p.dtype)
     spectral.execute(plan, *operands, results[0])
     with pytest.MonkeyPatch.context() as patch:

@@ -38,7 +38,7 @@ def cut(p, nfft, blocks=1, packed=False) -> Tiling:
 
 def answer(p, tiling: Tiling, workers: int = 1) -> np.ndarray:
     out = poison(p.out_shape, p.dtype)
-    execute(ConvPlan(p, Candidate("fft", workers=workers, tiling=tiling), (), ""), *arrays(p, bound=100), out)
+    execute(ConvPlan(p, Candidate("fft", workers=workers, tiling=tiling), ""), *arrays(p, bound=100), out)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -149,20 +150,27 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ConvPlan:
-    """A problem, the method that answers it, and everything that was weighed.
+    """A problem, the method that answers it, and what else could.
 
     Attributes
     ----------
-    problem, chosen, candidates, engine
+    problem, chosen, engine
+    table : callable, optional
+        Makes `candidates`: all methods, as the planner sees them. Where one is forced, the others need not be weighed
+        to answer.
     bound : float or None
         Where values were given: what the error of no output exceeds. Plans are equal whatever the values.
     """
 
     problem: ConvProblem
     chosen: Candidate
-    candidates: tuple[Candidate, ...]
     engine: str
+    table: Callable[[], tuple[Candidate, ...]] | None = field(default=None, compare=False, repr=False)
     bound: float | None = field(default=None, compare=False)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return (self.chosen,) if self.table is None else self.table()
 
     @property
     def method(self) -> str:
@@ -186,7 +194,7 @@ class ConvPlan:
     def __str__(self) -> str:
         rows = [("method", "predicted", "scratch", "workers", "error bound", "")]
         for c in self.candidates:
-            name = f"{'*' if c is self.chosen else ' '} {c.method}"
+            name = f"{'*' if c == self.chosen else ' '} {c.method}"
             if c.eligible:
                 found = _seconds(c.seconds), _bytes(c.scratch), str(c.workers), _error(c)
                 rows.append((name, *found, _detail(c)))

@@ -57,23 +57,31 @@ def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
 def _plan(problem: ConvProblem, request: Request, workers: int, engine: str, profile: Profile) -> ConvPlan:
     if request.method not in (None, *METHODS):
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {request.method!r}")
-    candidates = tuple(_consider(m, problem, request, workers, profile) for m in METHODS)
+    table = partial(_candidates, problem, request, workers, engine, profile)
     if request.method is not None:
-        chosen = next(c for c in candidates if c.method == request.method)
+        # the others are weighed when somebody asks for them
+        chosen = _consider(request.method, problem, request, workers, profile)
         if not chosen.eligible:
             error = ScratchError if chosen.scratch else ValueError
             raise error(
                 f"method {chosen.method!r} cannot answer this problem: {chosen.reason}; got {problem}"
             )
-    elif not any(c.eligible for c in candidates):
-        least = min((c for c in candidates if c.scratch), key=lambda c: c.scratch)
+    elif not any(c.eligible for c in table()):
+        least = min((c for c in table() if c.scratch), key=lambda c: c.scratch)
         raise ScratchError(
             f"max_memory={request.max_memory} bytes of scratch are too few for every method: the least is that of "
             f"{least.method!r}, {least.scratch} bytes; got {problem}"
         )
     else:
-        chosen = min((c for c in candidates if c.eligible), key=lambda c: c.rank)
-    return ConvPlan(problem, chosen, candidates, engine)
+        chosen = min((c for c in table() if c.eligible), key=lambda c: c.rank)
+    return ConvPlan(problem, chosen, engine, table)
+
+
+@lru_cache(maxsize=4096)
+def _candidates(
+    problem: ConvProblem, request: Request, workers: int, engine: str, profile: Profile
+) -> tuple[Candidate, ...]:
+    return tuple(_consider(m, problem, request, workers, profile) for m in METHODS)
 
 
 def _consider(method: str, p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:

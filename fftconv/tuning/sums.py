@@ -145,7 +145,7 @@ def _problems(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
 def _seconds(form: str, p: ConvProblem, watch: Stopwatch, workers: int = 1) -> float:
     """Of a call by one form."""
     chosen = Candidate(form, workers=workers)
-    plan = ConvPlan(p, chosen, (chosen,), "")
+    plan = ConvPlan(p, chosen, "")
     x, w = arrays(p)
     out = np.empty(p.out_shape, p.dtype)
     return watch.fastest(lambda: EXECUTORS[form](plan, x, w, out))

@@ -121,7 +121,7 @@ def _seconds(engine: Engine, p: ConvProblem, how: tuple[Tiling, int], watch: Sto
     x, w = arrays(p)
     out = np.empty(p.out_shape, p.dtype)
     chosen = Candidate("overlap_save", workers=how[1], tiling=how[0])
-    plan = ConvPlan(p, chosen, (chosen,), engine.name)
+    plan = ConvPlan(p, chosen, engine.name)
     return watch.fastest(lambda: spectral.execute(plan, x, w, out))
 
 
