@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 import fftconv.core.run as running
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.methods import script
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 
@@ -87,6 +88,15 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
         return got
 
     return call
+
+
+@pytest.fixture
+def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spectral jobs in NumPy's steps: compiled ones execute transforms where nobody can count them, and compiling
+    goes on beside a call whose memory may be traced.
+    """
+    monkeypatch.setattr(script.warmth, "loops", {})
+    monkeypatch.setattr(script.warmth, "begun", {"f", "d"})
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ class TestMemory:
             ((256, 256), (4, 15, 15), {"bank": True}),
         ],
     )
-    def test_warm_calls_plan_nothing_and_transform_no_kernel(self, monkeypatch, x, w, keywords):
+    def test_warm_calls_plan_nothing_and_transform_no_kernel(self, monkeypatch, in_numpy, x, w, keywords):
         # how many plans several workers hold at one time is a matter of chance
         method = "fft" if len(x) == 1 and x[0] < 5000 else "overlap_save"
         c = Convolver(values(w), method=method, workers=1, **keywords)
@@ -530,7 +530,7 @@ class TestBank:
                 expected = np.stack([convolve(x, k, "same", "direct") for k in w]).max(0)
                 assert (c.reduce(x, np.maximum) == expected).all()
 
-    def test_reduce_holds_a_part_of_the_outputs(self):
+    def test_reduce_holds_a_part_of_the_outputs(self, in_numpy):
         c = Convolver(values((64, 9, 9), "f4"), bank=True, workers=1)
         x = values((1024, 1024), "f4")
         c.reduce(x, np.maximum)
@@ -550,7 +550,7 @@ class TestBank:
 
 
 @pytest.fixture
-def transforms(monkeypatch) -> Iterator[Counter[str]]:
+def transforms(monkeypatch, in_numpy) -> Iterator[Counter[str]]:
     """How many executes there were in each direction."""
     count: Counter[str] = Counter()
     for name in ("forward", "backward"):

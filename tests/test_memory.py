@@ -275,8 +275,8 @@ class TestResult:
         monkeypatch.setattr(room, "available", lambda: 0)
         assert fftconv.convolve(np.ones(100), np.ones(3)).size == 102
         monkeypatch.setattr(room, "LARGE", 500)
-        with pytest.raises(MemoryError, match=r"would take 0\.8 KiB"):
-            fftconv.convolve(np.ones(100), np.ones(3))
+        with pytest.raises(MemoryError, match=r"would take 1\.1 KiB"):
+            fftconv.convolve(np.ones((10, 10)), np.ones((3, 3)))
 
 
 def test_a_method_that_cannot_keep_the_bound_is_refused():

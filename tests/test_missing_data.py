@@ -273,7 +273,7 @@ class TestShared:
     mask = rng.random(3000) < 0.05
 
     @pytest.fixture
-    def points(self, monkeypatch):
+    def points(self, monkeypatch, in_numpy):
         """How many samples were transformed forward."""
         done, forward = [], FFTPlan.forward
 
