@@ -14,14 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fftconv.core.boundary import fold
-from fftconv.core.loop_rows import line_axis_of, row_outputs
+from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs
 from fftconv.core.methods.blocks import Scratch, Span
 from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
 from fftconv.core.problem import ConvProblem, Ints
 
 LINE_BYTES = 64
-# Multiply-adds that a thread claims at a time: so few that the last to finish is not long alone.
-CLAIM_MACS = 100_000
 # Rows are cut at multiples of what any loop sums abreast.
 ROUND = 128
 
@@ -245,7 +243,7 @@ def calls(p: ConvProblem, loops: Loops, at: Geometry) -> Calls:
                 1,
                 min(
                     at.x[0][0] * found.starts.size // 8,
-                    CLAIM_MACS // (taps * begins.size * shape.outputs * shape.rows),
+                    LOOP_MACS // (taps * begins.size * shape.outputs * shape.rows),
                 ),
             ),
             "rows": at.x[0][0] * found.starts.size,
