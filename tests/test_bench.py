@@ -525,6 +525,14 @@ def test_the_plot_has_a_panel_for_each_curve(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
+def test_a_plot_of_all_groups_may_be_asked_for(monkeypatch, tmp_path):
+    """Groups without a curve among them: nothing of theirs is drawn."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("measured"))
+    with pytest.raises(pytest.fail.Exception, match="measured"):
+        command.run([], plot_file=tmp_path / "a.png")
+
+
 def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(monkeypatch):
     monkeypatch.setattr(plot, "find_spec", lambda name: None)
     monkeypatch.setattr(command, "measure", lambda *_: pytest.fail("measured"))

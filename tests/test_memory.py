@@ -48,16 +48,16 @@ def peak(p, request: Request) -> int:
 
 
 BIG = {
-    "long": problem((3_000_000,), (1001,), "same", "f8"),
-    "long, single": problem((3_000_000,), (10_001,), "same", "f4"),
-    "rows": problem((100_000,), (512,), "same", "f8", Extras(batch=16)),
+    "long": problem((1_000_000,), (1001,), "same", "f8"),
+    "long, single": problem((1_000_000,), (10_001,), "same", "f4"),
+    "rows": problem((100_000,), (512,), "same", "f8", Extras(batch=8)),
     "picture": problem((1024, 1024), (31, 31), "same", "f4"),
-    "large picture": problem((2048, 2048), (101, 101), "same", "f8"),
+    "large picture": problem((1400, 1400), (101, 101), "same", "f8"),
     "volume": problem((100, 100, 100), (17, 17, 17), "same", "f8"),
-    "complex": problem((2_000_000,), (1001,), "same", "c16"),
-    "complex picture": problem((1024, 1024), (31, 31), "same", "c8"),
-    "channels": problem((256, 256), (15, 15), "same", "f4", Extras(batch=2, channels=(16, 16))),
-    "strides": problem((2048, 2048), (15, 15), "same", "f4", Extras(stride=2)),
+    "complex": problem((500_000,), (1001,), "same", "c16"),
+    "complex picture": problem((600, 600), (31, 31), "same", "c8"),
+    "channels": problem((128, 128), (15, 15), "same", "f4", Extras(batch=2, channels=(16, 16))),
+    "strides": problem((1024, 1024), (15, 15), "same", "f4", Extras(stride=2)),
 }
 
 

@@ -83,7 +83,7 @@ def test_margins_of_zeros(forced, poisoned, method, extras, flip):
 def test_zeros_here_and_there(method, share, pads):
     """Cells of zeros are told from cells with some zeros, and windows from cells."""
     for seed, sizes in enumerate(
-        (((20_000,), (601,)), ((20_000,), (6,)), ((200, 300), (31, 20)), ((30, 30, 30), (5, 9, 4)))
+        (((8_000,), (301,)), ((20_000,), (6,)), ((100, 200), (21, 10)), ((24, 24, 24), (5, 6, 4)))
     ):
         p = problem(*sizes, pads, "f4", Extras(batch=2))
         rng = np.random.default_rng(seed)

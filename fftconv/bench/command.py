@@ -56,7 +56,8 @@ def run(
     if page:
         _check_page(groups, options, page)
     if plot_file:
-        points = Counter(case.curve for case in _cases(groups, options) if case.curve)
+        drawn = (case for case in _cases(groups, options) if isinstance(case, Case) and case.curve)
+        points = Counter(case.curve for case in drawn)
         check_plot(plot_file, points)
     facts = report.machine(options)
     print("\n".join(report.machine_lines(facts)), end="\n\n")
