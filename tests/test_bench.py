@@ -19,6 +19,7 @@ from fftconv.bench.bare import bare_executes
 from fftconv.bench.case import DTYPES, Case, Frames, Group, Layer, Memory, Script, Signal, Target, faster
 from fftconv.bench.cases import GROUPS
 from fftconv.bench.grid import Complex
+from fftconv.bench.ourselves import Gaussian, OneWorker, Positive
 from fftconv.bench.peers import PEERS, Call, Peer, free_memory
 from fftconv.bench.rows import MemoryRow, MethodTime, PeerTime, RegretRow, TimedRow
 from fftconv.bench.runs import measure
@@ -323,6 +324,11 @@ TINY_GROUPS = {
         (Script("a", "import sys", "import os", "scipy", faster("scipy", float64=1)),),
     ),
     "memory": Group("Scratch", "memory", (Memory(cases.SHORT, 2**20),)),
+    "workers": Group(
+        "Ours",
+        "ourselves",
+        tuple(kind("a", (40, 40), (5, 5)) for kind in (OneWorker, Positive, Gaussian)),
+    ),
 }
 
 
@@ -351,6 +357,18 @@ def test_groups_of_every_kind_run(group, tiny_groups):
             assert peer["ratio"] == peer["seconds"] / row["seconds"]
             assert peer["agrees"] and peer["calls"] and peer["function"]
     assert report.markdown(rows).count("\n|") == 1 + len(rows)
+
+
+def test_ours_beside_ours():
+    """Arrays and other calls are what the groups say."""
+    x, w = Positive("a", (40, 40), (5, 5)).arrays("float32")
+    assert x.min() >= 0 <= w.min() and x.dtype == w.dtype == np.float32
+    case = Gaussian("a", (300, 300), (15, 15))
+    x, w = case.arrays("float64")
+    assert np.linalg.matrix_rank(w) == 1 and w.sum() == pytest.approx(1)
+    np.testing.assert_allclose(case.beside(x, w)(), case.ours(x, w)(), atol=1e-12)
+    one = OneWorker("a", (1000, 1000), (31, 31))
+    assert (one.beside(*(a := one.arrays("float64")))() == one.ours(*a)()).all()
 
 
 def test_kinds_of_groups_have_a_function():

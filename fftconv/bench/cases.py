@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fftconv.bench.case import MIB, Frames, Group, Layer, Memory, Script, Signal, Target, faster
 from fftconv.bench.grid import grid
+from fftconv.bench.ourselves import Beside, Gaussian, OneWorker, Positive
 from fftconv.core.problem import Ints
 
 NUMPY_AND_SCIPY = ("numpy", "scipy", "ndimage")
@@ -185,6 +186,17 @@ NEAR_EXECUTES = faster("executes + copy", float64=1 / 1.1, float32=1 / 1.1)
 NEAR_ONE_EXECUTE = faster("executes", float64=1 / 1.5, float32=1 / 1.5)
 
 
+# two workers: 0.8 of twice as fast
+TWO_WORKERS = faster("1 worker", float64=1.6, float32=1.6)
+# at most 3 % where the data need it
+NO_DEARER = faster("either sign", float64=1 / 1.03, float32=1 / 1.03)
+TWICE = faster("as a dense kernel", float64=2, float32=2)
+
+
+def _beside(kind: type[Beside], targets: tuple[Target, ...], *cases: Signal) -> tuple[Beside, ...]:
+    return tuple(kind(case.name, case.x, case.w, targets, axes=case.axes) for case in cases)
+
+
 GROUPS: dict[str, Group] = {
     "1d": Group("One long signal", "timed", LINES),
     "2d": Group("Pictures", "timed", PICTURES),
@@ -208,6 +220,21 @@ GROUPS: dict[str, Group] = {
             Frames("1024^2 x 31^2", (1024, 1024), (31, 31), NEAR_EXECUTES),
             Frames("512^2 x 257^2", (512, 512), (257, 257)),
         ),
+    ),
+    "workers": Group(
+        "Several workers against one",
+        "ourselves",
+        _beside(OneWorker, TWO_WORKERS, LINES[-1], ROWS, LARGE_PICTURE, VOLUME),
+    ),
+    "signs": Group(
+        "Data that are not negative, beside others",
+        "ourselves",
+        _beside(Positive, NO_DEARER, THOUSAND, ROWS, PICTURE, VOLUME),
+    ),
+    "separable": Group(
+        "Kernels that are products of 1-d kernels",
+        "ourselves",
+        _beside(Gaussian, TWICE, square(1024, 15), PICTURE, square(1024, 51), cube(128, 15)),
     ),
     "regret": Group("The choice of method", "regret", grid()),
     "memory": Group(

@@ -30,8 +30,8 @@ PACKAGES = (
     "opencv-python",
     "astropy",
 )
-# Kinds of groups in which the other side does less than the whole work.
-BARE = ("limit", "prepared")
+# Kinds of groups in which the other side is no library that does the same.
+BARE = ("limit", "prepared", "ourselves")
 Table = tuple[list[str], list[list[str]]]
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+import fftconv
 from fftconv.bench.bare import bare_executes
 from fftconv.bench.case import Case, Frames, Memory, Script, Signal
 from fftconv.bench.cases import GROUPS
 from fftconv.bench.memory import in_a_process
+from fftconv.bench.ourselves import Beside
 from fftconv.bench.peers import Call
 from fftconv.bench.regret import regret
 from fftconv.bench.rows import MemoryRow, PeerTime, Row, TimedRow
@@ -138,6 +140,15 @@ def prepared(group: str, case: Frames, dtype: str, options: Options) -> TimedRow
     return replace(row, plan=plan_line(plan), peers=tuple(peers))
 
 
+def ourselves(group: str, case: Beside, dtype: str, options: Options) -> TimedRow:
+    """A call of ours against another of ours."""
+    x, w = case.arrays(dtype)
+    timing, timings = alternate(case.ours(x, w), {case.other: case.beside(x, w)}, options.budget)
+    peer = PeerTime(case.other, "convolve", *_pair(timings[case.other]), threads=options.workers)
+    row = _row(group, case, dtype, (timing, options.workers))
+    return replace(row, plan=plan_line(fftconv.explain(x, w, "same", axes=case.axes)), peers=(peer,))
+
+
 def memory(group: str, wanted: Memory, dtype: str, options: Options) -> MemoryRow:
     """Scratch as the plan predicts it, against the peak resident memory of a process."""
     plan = wanted.case.plan(dtype)
@@ -158,6 +169,7 @@ KINDS: dict[str, Callable[..., Row]] = {
     "first-call": first_call,
     "limit": limit,
     "prepared": prepared,
+    "ourselves": ourselves,
     "memory": memory,
     "regret": regret,
 }

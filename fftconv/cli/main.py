@@ -210,7 +210,8 @@ def demo(folder: Path) -> None:
 def bench(groups: tuple[str, ...], **options: Any) -> None:
     """Measure fftconv against the libraries that are installed here.
 
-    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit, prepared, regret or memory; default all of them.
+    GROUP is 1d, 2d, 3d, batch, general, small, first-call, limit, prepared, workers, signs, separable,
+    regret or memory; default all of them.
     Both sides run in turns, and the fastest call of each counts. A ratio above 1 means that fftconv is faster.
     """
     from fftconv.bench.command import run
