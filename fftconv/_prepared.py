@@ -22,10 +22,10 @@ from fftconv.core.adjoint import (
     spelled_out,
 )
 from fftconv.core.boundary import Outside
+from fftconv.core.cells import boxes
 from fftconv.core.excerpt import Box, crop
 from fftconv.core.kernel import Kernel, Store
 from fftconv.core.lazy import lazy
-from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem, Ints

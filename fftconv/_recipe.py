@@ -7,7 +7,7 @@ bounded cache, so a call like one before it goes straight to the machine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from fftconv._broadcast import Array, Axis, Layout, Window, lay_out, swap_pays
 from fftconv._renormalize import Restriction, Settled, correct
 from fftconv.core import room
 from fftconv.core.boundary import Boundary
-from fftconv.core.certificate import bound
 from fftconv.core.lazy import lazy
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import Ints
@@ -192,7 +191,7 @@ class Recipe:
         views = None if arrays is None else self.layout.operands(*map(native, arrays))
         plan = plan_of(self.run.problem, self.run.request, views)
         _ = plan.candidates  # all of them are weighed under the options of now
-        return plan if views is None else replace(plan, bound=bound(plan, *views))
+        return plan
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
 
 import fftconv
 from fftconv.core import cells, cost_direct, loop_rows
+from fftconv.core.cells import boxes
 from fftconv.core.cost_direct import FORMS, cheapest, fits, patches, seconds
 from fftconv.core.methods import blas, direct, executor, gemm, jit, lines, loops, taps, warmth
-from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import Candidate, ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import BUILT_IN as PROFILE
@@ -321,6 +321,8 @@ def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
     oracle.assert_close(p, out, x, w)
     assert not mine.begun and not mine.loops
     mine.spent("d", cost_direct.WARM_UP_SECONDS)
+    assert not mine.begun  # there may be no other call
+    mine.spent("d", 0.0)
     assert mine.begun == {"d"}
     for thread in threading.enumerate():
         if thread.name == "fftconv-jit":

@@ -12,11 +12,16 @@ A patch is all that the rows of a cell read; what a row does not read of it has 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from math import gcd
 
 from fftconv.core.problem import ConvProblem, Ints
+
+Span = tuple[int, int]
+"""Begin and end."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +112,12 @@ def chunks(sizes: Ints, target: int) -> Ints:
         found.append(length)
         room = max(1, room // length)
     return tuple(reversed(found))
+
+
+def boxes(sizes: Ints, lengths: Ints) -> Iterator[tuple[Span, ...]]:
+    """The (begin, end) pairs of every box of `lengths` that together cover `sizes`."""
+    axes = (
+        [(a, min(a + length, n)) for a in range(0, n, length)]
+        for n, length in zip(sizes, lengths, strict=True)
+    )
+    return product(*axes)

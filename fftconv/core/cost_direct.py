@@ -18,7 +18,7 @@ from math import prod
 from typing import NamedTuple
 
 from fftconv.core.cells import Cells, chunks, cut
-from fftconv.core.loop_rows import inside, loop_lengths, open_axes
+from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
@@ -196,18 +196,13 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
         form = cheapest(p, host)
     size = p.dtype.itemsize
     if form == "lines":
-        return workers * size * (line_block(p) + max(p.kernel_size))
+        return workers * size * (min(line_block(p), p.output_size[line_axis(p)]) + max(p.kernel_size))
     kernel = size * prod(p.w_shape)
-    if form in ("taps", "jit"):
-        lengths = tap_lengths(p) if form == "taps" else loop_lengths(p)
-        window = _window(p, cut(p, (1,) * p.ndim), lengths)
-        if form == "taps":
-            return kernel + workers * size * (2 * prod(lengths) + window)
-        # loops add up in the output itself, but where their rows run along another axis than the last
-        axis = max(range(p.ndim), key=lambda i: (lengths[2 + i], i))
-        across = axis < p.ndim - 1
-        turned = window if across or p.stride[axis] > 1 else 0
-        return kernel + workers * size * (window + turned + across * p.group_outputs * prod(lengths))
+    if form == "taps":
+        lengths = tap_lengths(p)
+        return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+    if form == "jit":
+        return kernel + workers * size * max((_copied(p, lengths) for lengths in copied_boxes(p)), default=0)
     layout = patches(p, form, host)
     height = p.group_outputs * prod(c.rows for c in layout.cells)
     patch = prod(c.patch for c in layout.cells)
@@ -215,6 +210,16 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     matrix = size * p.groups * height * p.group_inputs * patch
     per_worker = layout.columns * (layout.channels * patch + passes * height)
     return matrix + workers * size * (per_worker + _window(p, layout.cells, layout.lengths))
+
+
+def _copied(p: ConvProblem, lengths: Ints) -> int:
+    """What a worker holds while compiled loops answer a box of so many outputs from a copy of its window."""
+    window = _window(p, cut(p, (1,) * p.ndim), lengths)
+    # they add up in the output itself, but where their rows run along another axis than the last
+    axis = max(range(p.ndim), key=lambda i: (lengths[2 + i], i))
+    across = axis < p.ndim - 1
+    turned = window if across or p.stride[axis] > 1 else 0
+    return window + turned + across * p.group_outputs * prod(lengths)
 
 
 def _window(p: ConvProblem, cells: tuple[Cells, ...], lengths: Ints) -> int:

@@ -5,11 +5,12 @@ Pure geometry. Blocks do not depend on the number of workers, so neither does a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
 
 from fftconv.core.boundary import Boundary
-from fftconv.core.cells import chunks
+from fftconv.core.cells import Span, boxes, chunks
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one job reads, what the rows that one output sees may occupy, and multiply-adds that are worth a job.
@@ -22,6 +23,9 @@ LONE_ROW = 4096
 # others from a copy.
 IN_PLACE_OUTPUTS = 1024
 SHORTEST_ROW = 16
+
+Box = tuple[Span, ...]
+"""Begin and end along (groups, batch, \\*outputs)."""
 
 
 def loop_cells(p: ConvProblem) -> int:
@@ -83,3 +87,42 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
     outputs = p.batch * p.groups * prod(held) * along
     few_others = prod(held) >= 0.9 * prod(p.output_size[:-1]) and 2 * along >= p.output_size[-1]
     return spans if outputs >= IN_PLACE_OUTPUTS and few_others and along >= SHORTEST_ROW else None
+
+
+@lru_cache(maxsize=256)
+def whole_boxes(p: ConvProblem) -> tuple[Box, ...]:
+    """The whole output in boxes."""
+    return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
+
+
+def held_outputs(p: ConvProblem, middle: Box) -> Box:
+    """The outputs that rows in place answer, per axis, where windows lie inside for those of `middle`."""
+    found = open_axes(p)
+    return tuple((0, m) if i in found else middle[i] for i, m in enumerate(p.output_size))
+
+
+@lru_cache(maxsize=256)
+def frame(p: ConvProblem) -> tuple[Box, ...]:
+    """The boxes around the rows in place: two slabs along each axis, each within the middle of those before."""
+    middle = held_outputs(p, inside(p) or ())
+    slabs = [
+        (*middle[:i], span, *((0, n) for n in p.output_size[i + 1 :]))
+        for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=True))
+        for span in ((0, a), (b, m))
+        if span[0] < span[1]
+    ]
+    return tuple(box for slab in slabs for box in _cut(p, ((0, p.groups), (0, p.batch), *slab)))
+
+
+def _cut(p: ConvProblem, region: Box) -> Iterator[Box]:
+    """Boxes that together cover `region`, evenly."""
+    sizes = tuple(b - a for a, b in region)
+    for box in boxes(sizes, chunks(sizes, loop_cells(p))):
+        yield tuple((a + begin, a + end) for (a, _), (begin, end) in zip(region, box, strict=True))
+
+
+def copied_boxes(p: ConvProblem) -> set[Ints]:
+    """Extents of the boxes whose windows are copied."""
+    if inside(p) is None or p.x_dtype != p.dtype:
+        return {loop_lengths(p)}
+    return {tuple(b - a for a, b in box) for box in frame(p)}

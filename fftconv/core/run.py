@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv.core.certificate import Miss, missed
+from fftconv.core.certificate import Miss, bound, missed
 from fftconv.core.channels import channels_of
 from fftconv.core.config import Config, get_config
 from fftconv.core.cost_direct import is_one_line
@@ -52,14 +52,17 @@ def run(
 def plan_of(
     problem: ConvProblem, request: Request, operands: tuple[np.ndarray, np.ndarray] | None = None
 ) -> ConvPlan:
-    """The plan by which `run` computes `problem`, which for integers may depend on the operands."""
+    """The plan by which `run` computes `problem`; given operands, the one for these, with the bound of its errors."""
     if problem.dtype == np.float16:
         problem = problem.with_(dtype=np.dtype(np.float32))
     trimmed = trim(problem)
     if trimmed is not None:
         problem = trimmed.problem
         operands = None if operands is None else trimmed.views(*operands)
-    return plan_conv(problem, request) if operands is None else plan_for(problem, *operands, request)
+    if operands is None:
+        return plan_conv(problem, request)
+    plan = plan_for(problem, *operands, request)
+    return replace(plan, bound=bound(plan, *operands))
 
 
 def plan_for(problem: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request = AUTO) -> ConvPlan:

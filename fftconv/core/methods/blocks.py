@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.boundary import read
-from fftconv.core.cells import Cells
+from fftconv.core.cells import Cells, Span
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints, at
-
-Span = tuple[int, int]
-
-
-def boxes(sizes: Ints, lengths: Ints) -> Iterator[tuple[Span, ...]]:
-    """The (begin, end) pairs of every box of `lengths` that together cover `sizes`."""
-    axes = (
-        [(a, min(a + length, n)) for a in range(0, n, length)]
-        for n, length in zip(sizes, lengths, strict=True)
-    )
-    return product(*axes)
 
 
 def correlation_kernel(p: ConvProblem, w: np.ndarray) -> np.ndarray:
@@ -101,7 +89,8 @@ class Scratch(threading.local):
         size = prod(shape)
         flat = self.kept.get(name)
         if flat is None or flat.size < size:
-            flat = self.kept[name] = np.empty(size, dtype)
+            # blocks differ by a row or two, and what was handed out before stays alive
+            flat = self.kept[name] = np.empty(size + size // 16, dtype)
         return flat[:size].reshape(shape)
 
     def desk(self, p: ConvProblem, cells: tuple[Cells, ...], box: Sequence[Span]) -> Desk:

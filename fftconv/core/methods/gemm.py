@@ -21,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from fftconv.core.cells import Cells
+from fftconv.core.cells import Cells, Span, boxes
 from fftconv.core.cost_direct import patches
 from fftconv.core.methods import blas
-from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
+from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import in_force

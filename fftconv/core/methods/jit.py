@@ -15,7 +15,7 @@ or in awkward memory, are answered from a private window.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from math import prod
 from time import perf_counter
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.cells import chunks, cut
-from fftconv.core.loop_rows import inside, line_axis_of, loop_cells, loop_lengths, open_axes
+from fftconv.core.cells import cut
+from fftconv.core.loop_rows import Box, frame, held_outputs, inside, line_axis_of, open_axes, whole_boxes
 from fftconv.core.methods import taps
-from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
+from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import Loops
 from fftconv.core.methods.rows import (
     LINE_BYTES,
@@ -65,9 +65,6 @@ def warm_up(dtype: np.dtype) -> None:
 
 # --- the sums
 
-Box = tuple[Span, ...]
-"""Begin and end along (groups, batch, \\*outputs)."""
-
 
 def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
     """The rows whose windows lie inside `x` where they are, all others box by box from a window of their own."""
@@ -83,13 +80,13 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     same = x.dtype == out.dtype == p.dtype
     rows = _in_place(p, loops, (x.strides, out.strides), phase) if same else None
     if rows is None:
-        for_each(_boxes(p), _from_copies(p, loops, (x, weights), out), plan.workers)
+        for_each(whole_boxes(p), _from_copies(p, loops, (x, weights), out), plan.workers)
         return
-    middle, frame = rows.at(read, weigh, write), _frame(p)
-    if plan.workers == 1 and not frame:
+    middle, around = rows.at(read, weigh, write), frame(p)
+    if plan.workers == 1 and not around:
         middle.make()
         return
-    from_a_copy = _from_copies(p, loops, (x, weights), out) if frame else None
+    from_a_copy = _from_copies(p, loops, (x, weights), out) if around else None
 
     def work(box: Box | None) -> None:
         if box is None or from_a_copy is None:
@@ -98,7 +95,7 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
             from_a_copy(box)
 
     # whoever comes shares the middle; the second to come does the frame first
-    for_each([None, *frame, *[None] * (plan.workers - 1)], work, plan.workers)
+    for_each([None, *around, *[None] * (plan.workers - 1)], work, plan.workers)
 
 
 def _from_copies(
@@ -137,7 +134,7 @@ def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: i
         return None
     inputs, outputs = by_group(p, x, out)
     # along the others rows find what lies outside; where they do not they are cut short
-    found, held = open_axes(p), _held(p, middle)
+    found, held = open_axes(p), held_outputs(p, middle)
     read = [
         slice(None) if i in found else slice(a * c.step + c.first, None)
         for i, ((a, _), c) in enumerate(zip(held, cut(p, (1,) * p.ndim), strict=True))
@@ -161,38 +158,6 @@ def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: i
 def _is_plain(a: np.ndarray) -> bool:
     """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
     return a.strides[-1] == a.itemsize and whole_steps(a)
-
-
-@lru_cache(maxsize=256)
-def _boxes(p: ConvProblem) -> tuple[Box, ...]:
-    """The whole output in boxes."""
-    return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
-
-
-def _held(p: ConvProblem, middle: tuple[Span, ...]) -> Box:
-    """The outputs that rows in place answer, per axis."""
-    found = open_axes(p)
-    return tuple((0, m) if i in found else middle[i] for i, m in enumerate(p.output_size))
-
-
-@lru_cache(maxsize=256)
-def _frame(p: ConvProblem) -> tuple[Box, ...]:
-    """The boxes around the rows in place: two slabs along each axis, each within the middle of those before."""
-    middle = _held(p, inside(p) or ())
-    slabs = [
-        (*middle[:i], span, *((0, n) for n in p.output_size[i + 1 :]))
-        for i, (m, (a, b)) in enumerate(zip(p.output_size, middle, strict=True))
-        for span in ((0, a), (b, m))
-        if span[0] < span[1]
-    ]
-    return tuple(box for slab in slabs for box in _cut(p, ((0, p.groups), (0, p.batch), *slab)))
-
-
-def _cut(p: ConvProblem, region: Box) -> Iterator[Box]:
-    """Boxes that together cover `region`, evenly."""
-    sizes = tuple(b - a for a, b in region)
-    for box in boxes(sizes, chunks(sizes, loop_cells(p))):
-        yield tuple((a + begin, a + end) for (a, _), (begin, end) in zip(region, box, strict=True))
 
 
 def _answer(sums: Sums, window: np.ndarray, out: np.ndarray, scratch: Scratch) -> None:
@@ -219,7 +184,7 @@ class Bench(threading.local):
     """All that a problem of one small box needs but its values: each thread's own, kept from call to call."""
 
     def __init__(self, p: ConvProblem) -> None:
-        scratch, box = Scratch(), _boxes(p)[0]
+        scratch, box = Scratch(), whole_boxes(p)[0]
         self.problem, self.box, self.scratch = p, box, scratch
         self.desk = scratch.desk(p, cut(p, (1,) * p.ndim), box)
         weights = np.empty(p.w_shape, p.dtype)
@@ -251,4 +216,4 @@ class Bench(threading.local):
 def _bench(p: ConvProblem) -> Bench | None:
     """Where `p` is answered if it is small."""
     size = p.dtype.itemsize * (prod(p.out_shape) + prod(p.x_shape) + prod(p.w_shape))
-    return Bench(p) if size <= BENCH_BYTES and len(_boxes(p)) == 1 else None
+    return Bench(p) if size <= BENCH_BYTES and len(whole_boxes(p)) == 1 else None

@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
+from fftconv.core.cells import boxes
 from fftconv.core.exactness import split
 from fftconv.core.excerpt import excerpt
 from fftconv.core.limbs import Limbs
-from fftconv.core.methods.blocks import boxes
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 

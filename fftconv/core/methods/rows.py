@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fftconv.core.boundary import fold
+from fftconv.core.cells import Span
 from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs
-from fftconv.core.methods.blocks import Scratch, Span
+from fftconv.core.methods.blocks import Scratch
 from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
 from fftconv.core.problem import ConvProblem, Ints
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fftconv.core.methods.blocks import Scratch, Span, boxes
+from fftconv.core.cells import Span, boxes
+from fftconv.core.methods.blocks import Scratch
 from fftconv.core.passes import extents, passes, slab, slab_lengths
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem

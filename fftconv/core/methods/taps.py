@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fftconv.core.cells import cut
+from fftconv.core.cells import Span, boxes, cut
 from fftconv.core.cost_direct import tap_lengths
-from fftconv.core.methods.blocks import Scratch, Span, boxes, by_group, correlation_kernel
+from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.plan import ConvPlan
 from fftconv.core.workers import for_each
 

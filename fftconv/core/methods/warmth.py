@@ -40,10 +40,14 @@ class Warmth(Generic[T]):
         return self.loops.get(p.dtype.char)
 
     def spent(self, char: str, seconds: float) -> None:
-        """A call took `seconds` without the loop; begin to compile once that has cost as much as compiling."""
+        """A call took `seconds` without the loop; begin to compile if those before cost as much as compiling.
+
+        After a first call, however long, nobody knows whether there will be another.
+        """
         with self.lock:
-            total = self.wasted[char] = self.wasted.get(char, 0.0) + seconds
-            if total < WARM_UP_SECONDS or char in self.begun:
+            before = self.wasted.get(char, 0.0)
+            self.wasted[char] = before + seconds
+            if before < WARM_UP_SECONDS or char in self.begun:
                 return
             self.begun.add(char)
         threading.Thread(target=self.try_to_prepare, args=(char,), name="fftconv-jit", daemon=True).start()
