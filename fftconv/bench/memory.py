@@ -1,7 +1,7 @@
 """Peak resident memory of one call, measured in a process of its own: ``python -m fftconv.bench.memory ...``.
 
-The call is made twice before, to load and compile what it needs and to write down its steps. Then plans and free memory are given back, the kernel's
-record of the peak is reset, and the call is made again. Needs Linux's /proc.
+The call is made twice before, to load and compile what it needs and to write down its steps. Then plans and free
+memory are given back, the kernel's record of the peak is reset, and the call is made again. Needs Linux's /proc.
 """
 
 from __future__ import annotations
