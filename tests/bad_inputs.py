@@ -66,6 +66,7 @@ CALLS = {
         fc.convolve(ones(5), ones(3), max_memory="3 apples")
         fc.convolve(ones(5), ones(3), max_memory=-1)
         fc.convolve(ones((500, 500)), ones((9, 9)), method="fft", max_memory=1000)
+        fc.convolve(np.full(500, np.nan), ones(100), "same", nan_policy="omit", max_memory=1000)
         fc.convolve(np.broadcast_to(1.0, (2**40, 1)), np.broadcast_to(1.0, (1, 2**40)), axes=0)
         fc.convolve(ones(5, int), ones(3, int), method="band")
         fc.convolve(ones(5), ones(3), nan_policy="skip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,9 @@ class Beside(Signal):
 
     other: str = ""
 
+    @abstractmethod
     def beside(self, x: np.ndarray, w: np.ndarray) -> Call:
         """The other call."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -155,14 +155,8 @@ exit:
 }}
 """
 
-# Two lines of real numbers become one of complex numbers, and back. The second lies %sn or %tn bytes from the first.
-_WEAVE = """
-define void @{name}(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
-entry:
-  %woven = inttoptr i64 %{woven} to ptr
-  %first = inttoptr i64 %{apart} to ptr
-  %second = getelementptr i8, ptr %first, i64 %{distance}
-  %whole = and i64 %n, -{lanes}
+# What follows an entry that has told %whole: whole vectors, then those that are left one by one.
+_BY_VECTORS = """\
   %some = icmp sgt i64 %whole, 0
   br i1 %some, label %many, label %rest
 {many}
@@ -173,6 +167,16 @@ rest:
 exit:
   ret void
 }}
+"""
+
+# Two lines of real numbers become one of complex numbers, and back. The second lies %sn or %tn bytes from the first.
+_WEAVE = """
+define void @{name}(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
+entry:
+  %woven = inttoptr i64 %{woven} to ptr
+  %first = inttoptr i64 %{apart} to ptr
+  %second = getelementptr i8, ptr %first, i64 %{distance}
+  %whole = and i64 %n, -{lanes}
 """
 _LINES = """\
 {at}:
@@ -199,16 +203,8 @@ entry:
   %target = inttoptr i64 %to to ptr
   %source = inttoptr i64 %from to ptr
   %whole = and i64 %n, -{complex}
-  %some = icmp sgt i64 %whole, 0
-  br i1 %some, label %many, label %rest
-{many}
-rest:
-  %left = icmp slt i64 %whole, %n
-  br i1 %left, label %one, label %exit
-{one}
-exit:
-  ret void
-}}
+"""
+_DECLARATIONS = """
 declare {vector} @llvm.fma.v{lanes}{short}({vector}, {vector}, {vector})
 declare {pair} @llvm.fma.v2{short}({pair}, {pair}, {pair})
 """
@@ -256,7 +252,8 @@ def source(char: str, lanes: int, fused: bool) -> str:
         width=len(STEP),
     )
     lines = "".join(_woven(own, lanes, weave) for weave in (True, False))
-    return drain + _COPY.format(**names) + lines + _MULTIPLY.format(many=parts[0], one=parts[1], **names)
+    products = (_MULTIPLY + _BY_VECTORS + _DECLARATIONS).format(many=parts[0], one=parts[1], **names)
+    return drain + _COPY.format(**names) + lines + products
 
 
 def _woven(own: dict[str, str], lanes: int, weave: bool) -> str:
@@ -275,7 +272,7 @@ def _woven(own: dict[str, str], lanes: int, weave: bool) -> str:
         vector = f"<{lanes} x {own['number']}>"
         return _LINES.format(**names, **own, vector=vector, read=read, write=write, low=text[0], high=text[1])
 
-    return _WEAVE.format(
+    return (_WEAVE + _BY_VECTORS).format(
         name="weave" if weave else "unweave",
         woven="to" if weave else "from",
         apart="from" if weave else "to",
