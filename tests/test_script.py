@@ -76,6 +76,26 @@ def test_bits(compiled, ndim, dtype, kind):
     assert compiled.count(True) == 16
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ("f4", "f8"))
+@pytest.mark.parametrize("ndim", SIZES)
+def test_signs(compiled, ndim, dtype, kind):
+    """Compiled copies find the samples that are not negative, and leave no output of theirs negative."""
+    size, kernel, nfft = SIZES[ndim]
+    for mode, blocks, packed, negative in product(("same", "full"), (1, 3), (False, True), (False, True)):
+        p = problem(size, kernel, mode, dtype, KINDS[kind])
+        x, w = (np.abs(a) for a in arrays(p))
+        x[..., : size[-1] // 2] *= x.dtype.type(1e-12)
+        x[..., 1:4] = -0.0
+        if negative:
+            x[..., size[-1] // 3] = -1e3
+        got, want = answers(p, cut(p, nfft, blocks, packed), (x, w))
+        assert got.tobytes() == want.tobytes(), (mode, blocks, packed)
+        assert (got.min() < -1) == negative
+        assert negative or got.min() == 0
+    assert all(compiled[::2])
+
+
 @pytest.mark.parametrize("axis", (0, 1))
 def test_rows_that_are_carried(compiled, axis):
     nfft, kernel = [1, 1], [1, 1]

@@ -162,18 +162,6 @@ def _periodic(stretch: Stretch, n: int, boundary: Boundary) -> Runs:
         count -= length
 
 
-def hull(stretch: Stretch, n: int, boundary: Boundary) -> slice:
-    """The range of samples that holds all that a stretch shows."""
-    found: list[int] = []
-    for _, source in pieces(stretch, n, boundary):
-        if isinstance(source, slice):
-            shown = range(n)[source]
-            found += shown[0], shown[-1]
-        elif source is not None:
-            found += int(source.min()), int(source.max())
-    return slice(min(found), max(found) + 1) if found else slice(0, 0)
-
-
 class View(NamedTuple):
     """How a window over several axes is filled: in some places zeros, in some the fill value, in the others samples.
 

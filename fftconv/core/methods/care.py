@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fftconv.core.boundary import hull
 from fftconv.core.jobs import EVERY, Job, Reads
 from fftconv.core.lazy import lazy
 from fftconv.core.methods.blocks import correlation_kernel
@@ -164,15 +163,6 @@ class Care:
                 )
         return found
 
-    def never_negative(self, job: Job, outputs: range) -> bool:
-        """Whether none of these outputs of a job sees a negative sample; no tap is negative."""
-        p = self.layout.problem
-        channels = range(p.in_channels)[
-            outputs.start // p.group_outputs : (outputs[-1] // p.group_outputs) + 1
-        ]
-        x = self.x[:, channels.start : channels.stop]
-        return all(_seen(self.layout, tile, x).min(initial=0) >= 0 for tile in job.tiles)
-
     def _parts(self, job: Job, a: np.ndarray) -> tuple[np.ndarray, ...]:
         """The tiles of a job in the scratch; two that see the array alike as one, at half the passes."""
         if not self.layout.tiling.packed:
@@ -199,17 +189,6 @@ def _levels(reads: tuple[Reads, ...], means: list[list[np.ndarray]]) -> list[Lev
     return [
         Level(i, *taken) for i, (box, mean) in enumerate(found) for taken in zip(box.shown, mean, strict=True)
     ]
-
-
-def _seen(layout: TileLayout, tile: Any, x: np.ndarray) -> np.ndarray:
-    """A box of samples that holds all that a tile reads."""
-    p = layout.problem
-    spans = []
-    for a, (y0, y1) in enumerate(tile.spans):
-        first = y0 * p.stride[a] - p.pads[a][0]
-        count = (y1 - 1 - y0) * p.stride[a] + p.dilated_kernel[a]
-        spans.append(hull((first, count, 1), p.input_size[a], p.boundary[a]))
-    return x[(slice(*tile.batch), EVERY, *spans)]
 
 
 def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

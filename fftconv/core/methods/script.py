@@ -19,6 +19,7 @@ from numpy.lib.stride_tricks import as_strided
 from fftconv.core.channels import Channels, ranges
 from fftconv.core.engine.base import Engine, FFTPlan
 from fftconv.core.jobs import KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.methods.copies import CLAMP, LOOK
 from fftconv.core.methods.steps import BASES, Steps, compiled
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.methods.warmth import Warmth
@@ -50,12 +51,17 @@ class Script:
 
 
 def run(
-    channels: Channels, engine: Engine, arrays: Arrays, workers: int, make: Callable[[], object] | None = None
+    channels: Channels,
+    engine: Engine,
+    arrays: Arrays,
+    workers: int,
+    positive: bool,
+    make: Callable[[], object] | None = None,
 ) -> bool:
     """Do all jobs in compiled code if that can be; `arrays` is (x, spectra, out).
 
-    If the spectra are still to be made, `make` makes them in the calling thread, while the first samples are
-    transformed in others.
+    If `positive`, no output can be negative where no sample of its tile is. If the spectra are still to be made,
+    `make` makes them in the calling thread, while the first samples are transformed in others.
     """
     x, spectra, out = arrays
     layout, spec = channels.layout, channels.tile_spec
@@ -63,7 +69,7 @@ def run(
     if steps is None or not is_plain(layout, x, out):
         return False
     with engine.borrow(spec) as plan:
-        script = _script_for(layout, steps, plan, arrays)
+        script = _script_for(layout, steps, plan, arrays, positive)
     if script is None:
         return False
     counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
@@ -92,7 +98,14 @@ def run(
                 found = plan.addresses()
                 assert found is not None
                 bases = (x, out, plan.signal, plan.spectrum_whole, spectra, constants, ready, found.execute)
-                numbers: tuple[int | np.ndarray, ...] = (*heads, *bases, *found.forward, *found.backward)
+                seen = np.zeros(1, np.int64)
+                numbers: tuple[int | np.ndarray, ...] = (
+                    *heads,
+                    seen,
+                    *bases,
+                    *found.forward,
+                    *found.backward,
+                )
                 call = np.array([n if isinstance(n, int) else _address(n) for n in numbers], np.int64)
                 while counter[0] < script.jobs:
                     steps.drain(_address(call))
@@ -121,28 +134,37 @@ def _address(a: np.ndarray) -> int:
     return address
 
 
-def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, arrays: Arrays) -> Script | None:
+def _script_for(
+    layout: TileLayout, steps: Steps, plan: FFTPlan, arrays: Arrays, positive: bool
+) -> Script | None:
     found = plan.addresses()
     if found is None:
         return None
     x, spectra, out = arrays
     forms = tuple((a.shape, a.strides) for a in (x, out, plan.signal, plan.spectrum_whole, spectra))
-    return _script(layout, steps, forms, (len(found.forward), len(found.backward)))
+    return _script(layout, steps, forms, (len(found.forward), len(found.backward)), positive)
 
 
 @lru_cache(maxsize=64)
 def _script(
-    layout: TileLayout, steps: Steps, forms: tuple[tuple[Ints, Ints], ...], transforms: tuple[int, int]
+    layout: TileLayout,
+    steps: Steps,
+    forms: tuple[tuple[Ints, Ints], ...],
+    transforms: tuple[int, int],
+    positive: bool,
 ) -> Script | None:
     """The script for arrays of these shapes and strides; None where a product does not run along memory."""
-    return Writer(layout, steps, forms).script(transforms)
+    return Writer(layout, steps, forms, positive).script(transforms)
 
 
 class Writer:
     """Writes the jobs of a layout down; its arrays have shapes and strides, and nothing in them is ever read."""
 
-    def __init__(self, layout: TileLayout, steps: Steps, forms: Sequence[tuple[Ints, Ints]]) -> None:
+    def __init__(
+        self, layout: TileLayout, steps: Steps, forms: Sequence[tuple[Ints, Ints]], positive: bool
+    ) -> None:
         self.layout = layout
+        self.look, self.clamp = (LOOK, CLAMP) if positive else ("", "")
         self.functions = steps.functions
         real = layout.dtype.type(0).real.dtype
         kinds = (layout.problem.dtype,) * 2 + (layout.dtype,) + (np.result_type(real, np.complex64),) * 2
@@ -205,7 +227,10 @@ class Writer:
         for part, moved in zip(_parts(signal, self.source.packed), moves, strict=False):
             for a, place in moved:
                 pair = ("signal", part[place]), (base, np.broadcast_to(a, part[place].shape))
-                self.move(*(pair if name == "weave" else pair[::-1]))
+                if name == "weave":
+                    self.move(*pair, self.look)
+                else:
+                    self.move(*pair[::-1], self.clamp)
 
     def woven(self, lines: tuple[str, np.ndarray, np.ndarray], signal: np.ndarray, name: str) -> bool:
         """Whether two lines are the parts of complex numbers along memory; copied in one step if so."""
@@ -219,10 +244,10 @@ class Writer:
         whole: Part = "signal", signal
         apart = _address(b) - _address(a)
         if name == "weave":
-            self.nest(name, whole, (base, a), [*loops[:-1], (count, 0, apart)])
+            self.nest(name + self.look, whole, (base, a), [*loops[:-1], (count, 0, apart)])
         else:
             outer = [(n, come, to) for n, to, come in loops[:-1]]
-            self.nest(name, (base, a), whole, [*outer, (count, apart, 0)])
+            self.nest(name + self.clamp, (base, a), whole, [*outer, (count, apart, 0)])
         return True
 
     def transform(self, which: range) -> None:
@@ -246,7 +271,7 @@ class Writer:
         value = value.real if target.dtype.kind == "f" else value
         self.move(("signal", target), ("constants", np.broadcast_to(value, target.shape)))
 
-    def move(self, target: Part, source: Part) -> None:
+    def move(self, target: Part, source: Part, care: str = "") -> None:
         t, s = target[1], source[1]
         if not t.size:
             return
@@ -257,9 +282,10 @@ class Writer:
             shape, to, come = (*shape, 2), (*to, number), (*come, number)
         loops = _merged(shape, to, come)
         count, *inner = loops[-1]
-        if inner == [number, number]:
+        line = inner == [number, number]
+        if line and not care:
             loops = [*loops[:-1], (count * number, 1, 1)]
-        self.nest("move" if inner == [number, number] else "copy", target, source, loops)
+        self.nest(("move" if line else "copy") + care, target, source, loops)
 
     def nest(self, name: str, target: Part, source: Part, loops: Loops) -> None:
         """One row for the inner three loops; the outer ones are written out."""

@@ -48,9 +48,9 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
         def spectra() -> np.ndarray:
             return kernel_spectra(layout, engine, (w, memory), plan.workers)
 
-        if channels.products and channels.kernel_jobs == 1 and care.idle:
+        if channels.products and channels.kernel_jobs == 1 and not care.pedestal:
             held = by_input(layout, memory)
-            if script.run(channels, engine, (x, held, out), plan.workers, spectra):
+            if script.run(channels, engine, (x, held, out), plan.workers, care.positive, spectra):
                 return
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, care)
 
@@ -114,13 +114,15 @@ def apply_spectra(
 def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, care: Care | None) -> None:
     """Outputs of one input each: a few channels of a few tiles at a time, transformed while they are in the cache."""
     layout, spec = channels.layout, channels.tile_spec
-    if care is None and script.run(channels, engine, arrays, workers):
+    positive = care is not None and care.positive
+    scripted = care is None or not care.pedestal
+    if scripted and script.run(channels, engine, arrays, workers, positive):
         return
     p = layout.problem
     x, spectra, out = arrays
     outputs = p.group_outputs
     source = Source(layout, x)
-    sink = Sink(layout, out, care.never_negative if care is not None and care.positive else None)
+    sink = Sink(layout, out, source.never_negative if positive else None)
 
     def put(levels: list[Level], job: Job, targets: range, y: np.ndarray) -> None:
         if care is not None:
@@ -156,7 +158,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         drain,
         workers,
     )
-    if care is None and script.is_plain(layout, x, out):
+    if scripted and script.is_plain(layout, x, out):
         script.warmth.spent(spec.dtype.char.lower(), EAGER * (perf_counter() - begin))
 
 

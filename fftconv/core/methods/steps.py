@@ -20,13 +20,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fftconv.core.methods import compiler
+from fftconv.core.methods import compiler, copies
 
 BASES = ("x", "out", "signal", "spectrum", "kernel", "constants", "ready", "execute")
 """What a step's source or target is counted from; after these come the addresses of a plan's transforms."""
 
-CALL = ("next", "jobs", "most", "firsts", "steps")
-"""What stands before the addresses in a call: the counter, how many jobs there are, and how many to do at most."""
+CALL = ("next", "jobs", "most", "firsts", "steps", "seen")
+"""What stands before the addresses in a call: the counter, how many jobs there are, how many to do at most, the steps,
+and what a worker notes about a job (see `copies.py`)."""
 
 STEP = (
     *("function", "target", "target.at", "source", "source.at"),
@@ -34,7 +35,7 @@ STEP = (
 )
 """A row: steps of loops in bytes. `n` is counted in what the function is for: bytes, numbers, complex numbers."""
 
-FUNCTIONS = ("move", "copy", "weave", "unweave", "multiply", "wait", "execute")
+FUNCTIONS = (*copies.names(), "multiply", "wait", "execute")
 
 _DRAIN = """
 define void @drain(ptr %call) {{
@@ -43,6 +44,7 @@ entry:
   %counter = inttoptr i64 %call.next to ptr
   %firsts = inttoptr i64 %call.firsts to ptr
   %steps = inttoptr i64 %call.steps to ptr
+  %seen = inttoptr i64 %call.seen to ptr
   %bases = getelementptr i64, ptr %call, i64 {before}
   br label %claim
 claim:
@@ -58,6 +60,7 @@ begin:
   %first = load i64, ptr %first.at
   %end.at = getelementptr i64, ptr %first.at, i64 1
   %end = load i64, ptr %end.at
+  store i64 0, ptr %seen
   br label %step
 step:
   %i = phi i64 [ %first, %begin ], [ %i.next, %step.end ]
@@ -84,7 +87,7 @@ inner:
   %j = phi i64 [ 0, %outer ], [ %j.next, %inner ]
   %to.j = phi i64 [ %to.o, %outer ], [ %to.j.next, %inner ]
   %from.j = phi i64 [ %from.o, %outer ], [ %from.j.next, %inner ]
-  call void %f(i64 %to.j, i64 %from.j, i64 %n, i64 %target.n, i64 %source.n)
+  call void %f(i64 %to.j, i64 %from.j, i64 %n, i64 %target.n, i64 %source.n, i64 %call.seen)
   %j.next = add i64 %j, 1
   %to.j.next = add i64 %to.j, %target.1
   %from.j.next = add i64 %from.j, %source.1
@@ -106,14 +109,14 @@ exit:
   ret void
 }}
 
-define void @execute(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
+define void @execute({arguments}) {{
   %f.at = inttoptr i64 %to to ptr
   %plan = inttoptr i64 %from to ptr
   call void %f.at(ptr %plan)
   ret void
 }}
 
-define void @wait(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
+define void @wait({arguments}) {{
   %flag.at = inttoptr i64 %to to ptr
   br label %look
 look:
@@ -124,81 +127,10 @@ exit:
   ret void
 }}
 
-define void @move(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
-  %target = inttoptr i64 %to to ptr
-  %source = inttoptr i64 %from to ptr
-  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %n, i1 false)
-  ret void
-}}
-declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
-"""
-
-_COPY = """
-define void @copy(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
-entry:
-  br label %one
-one:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %one ]
-  %to.i = phi i64 [ %to, %entry ], [ %to.next, %one ]
-  %from.i = phi i64 [ %from, %entry ], [ %from.next, %one ]
-  %target = inttoptr i64 %to.i to ptr
-  %source = inttoptr i64 %from.i to ptr
-  %value = load {number}, ptr %source
-  store {number} %value, ptr %target
-  %i.next = add i64 %i, 1
-  %to.next = add i64 %to.i, %tn
-  %from.next = add i64 %from.i, %sn
-  %more = icmp slt i64 %i.next, %n
-  br i1 %more, label %one, label %exit
-exit:
-  ret void
-}}
-"""
-
-# What follows an entry that has told %whole: whole vectors, then those that are left one by one.
-_BY_VECTORS = """\
-  %some = icmp sgt i64 %whole, 0
-  br i1 %some, label %many, label %rest
-{many}
-rest:
-  %left = icmp slt i64 %whole, %n
-  br i1 %left, label %one, label %exit
-{one}
-exit:
-  ret void
-}}
-"""
-
-# Two lines of real numbers become one of complex numbers, and back. The second lies %sn or %tn bytes from the first.
-_WEAVE = """
-define void @{name}(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
-entry:
-  %woven = inttoptr i64 %{woven} to ptr
-  %first = inttoptr i64 %{apart} to ptr
-  %second = getelementptr i8, ptr %first, i64 %{distance}
-  %whole = and i64 %n, -{lanes}
-"""
-_LINES = """\
-{at}:
-  %i.{at} = phi i64 [ {begin}, %{come} ], [ %next.{at}, %{at} ]
-  %twice.{at} = mul i64 %i.{at}, 2
-  %w.{at} = getelementptr {number}, ptr %woven, i64 %twice.{at}
-  %w2.{at} = getelementptr {number}, ptr %w.{at}, i64 {lanes}
-  %a.{at} = getelementptr {number}, ptr %first, i64 %i.{at}
-  %b.{at} = getelementptr {number}, ptr %second, i64 %i.{at}
-  %l0.{at} = load {vector}, ptr %{read[0]}.{at}, align 1
-  %l1.{at} = load {vector}, ptr %{read[1]}.{at}, align 1
-  %s0.{at} = shufflevector {vector} %l0.{at}, {vector} %l1.{at}, <{lanes} x i32> <{low}>
-  %s1.{at} = shufflevector {vector} %l0.{at}, {vector} %l1.{at}, <{lanes} x i32> <{high}>
-  store {vector} %s0.{at}, ptr %{write[0]}.{at}, align 1
-  store {vector} %s1.{at}, ptr %{write[1]}.{at}, align 1
-  %next.{at} = add i64 %i.{at}, {lanes}
-  %more.{at} = icmp slt i64 %next.{at}, {end}
-  br i1 %more.{at}, label %{at}, label %{then}
 """
 
 _MULTIPLY = """
-define void @multiply(i64 %to, i64 %from, i64 %n, i64 %tn, i64 %sn) {{
+define void @multiply({arguments}) {{
 entry:
   %target = inttoptr i64 %to to ptr
   %source = inttoptr i64 %from to ptr
@@ -245,42 +177,16 @@ def source(char: str, lanes: int, fused: bool) -> str:
         _products(own, 2, fused, ("one", "rest", "exit", "%whole", "%n")),
     ]
     names = {**own, "lanes": lanes, "vector": f"<{lanes} x {number}>", "complex": lanes // 2}
+    names["arguments"] = copies.ARGUMENTS
     drain = _DRAIN.format(
         call="\n".join(_load(f"call.{name}", "call", i) for i, name in enumerate(CALL)),
         step="\n".join(_load(name, "row", i) for i, name in enumerate(STEP)),
         before=len(CALL),
         width=len(STEP),
+        arguments=copies.ARGUMENTS,
     )
-    lines = "".join(_woven(own, lanes, weave) for weave in (True, False))
-    products = (_MULTIPLY + _BY_VECTORS + _DECLARATIONS).format(many=parts[0], one=parts[1], **names)
-    return drain + _COPY.format(**names) + lines + products
-
-
-def _woven(own: dict[str, str], lanes: int, weave: bool) -> str:
-    """One of the two functions between lines and the complex numbers they are parts of."""
-
-    def loop(lanes: int, at: tuple[str, str, str, str, str]) -> str:
-        label, come, then, begin, end = at
-        if weave:  # a0 b0 a1 b1 ...
-            order = [i // 2 + lanes * (i % 2) for i in range(2 * lanes)]
-        else:
-            order = [*range(0, 2 * lanes, 2), *range(1, 2 * lanes, 2)]
-        text = [", ".join(f"i32 {i}" for i in half) for half in (order[:lanes], order[lanes:])]
-        sides = ("a", "b"), ("w", "w2")
-        read, write = sides if weave else sides[::-1]
-        names = {"at": label, "come": come, "then": then, "begin": begin, "end": end, "lanes": lanes}
-        vector = f"<{lanes} x {own['number']}>"
-        return _LINES.format(**names, **own, vector=vector, read=read, write=write, low=text[0], high=text[1])
-
-    return (_WEAVE + _BY_VECTORS).format(
-        name="weave" if weave else "unweave",
-        woven="to" if weave else "from",
-        apart="from" if weave else "to",
-        distance="sn" if weave else "tn",
-        lanes=lanes,
-        many=loop(lanes, ("many", "entry", "rest", "0", "%whole")),
-        one=loop(1, ("one", "rest", "exit", "%whole", "%n")),
-    )
+    products = (_MULTIPLY + copies.BY_VECTORS + _DECLARATIONS).format(many=parts[0], one=parts[1], **names)
+    return drain + copies.source(number, lanes) + products
 
 
 def _load(name: str, base: str, i: int) -> str:
@@ -342,10 +248,10 @@ def compiled(char: str) -> Steps:
 
 def _multiplies_alike(address: int, dtype: np.dtype) -> bool:
     """Whether products have the bits of NumPy's, those of a last odd few included."""
-    multiply = ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 5)(address)
+    multiply = ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 6)(address)
     a, b = np.random.default_rng(0).standard_normal((2, 2, 515)).astype(dtype)
     a, b = (c[0] + dtype.type(1) * 1j * c[1] for c in (a, b))
     a, b = (c.astype(np.result_type(dtype, np.complex64)) for c in (a, b))
     expected = np.multiply(a, b)
-    multiply(a.ctypes.data, b.ctypes.data, a.size, 0, 0)
+    multiply(a.ctypes.data, b.ctypes.data, a.size, 0, 0, 0)
     return bool(a.tobytes() == expected.tobytes())

@@ -37,6 +37,7 @@ class Source:
         a = layout.run_axis
         self.packed = layout.tiling.packed
         self.fill = layout.problem.outside.fill
+        self.group_outputs = layout.problem.group_outputs
         step, blocks = layout.phased[a].sample_step, layout.tiling.blocks
         self.arrays = x, windows(x, a, layout.tiling.nfft[a], step) if blocks > 1 else x
 
@@ -66,6 +67,17 @@ class Source:
                     np.subtract(samples, less(i, samples), out=target[place])
         if len(job.tiles) < len(targets):
             signal.imag = 0
+
+    def never_negative(self, job: Job, outputs: range) -> bool:
+        """Whether no sample of a job is negative, of the channels that these outputs see."""
+        each = self.group_outputs
+        part = slice(outputs.start // each, outputs[-1] // each + 1)
+        arrays = [a[:, part] for a in self.arrays]
+        return all(
+            arrays[move.windowed][move.array].min(initial=0) >= 0
+            for reads in job.reads
+            for move in reads.moves
+        )
 
 
 class Sink:
@@ -100,4 +112,5 @@ class Sink:
                 if self.never_negative is None or np.minimum.reduce(target, axis=None) >= 0:
                     continue
                 if self.never_negative(job, channels):
-                    np.maximum(target, 0, out=target)
+                    # not np.maximum: which zero that makes of -0.0 depends on the processor
+                    np.copyto(target, 0, where=target < 0)
