@@ -1,8 +1,8 @@
 """The jobs of a spectral method written down as steps that compiled code takes (see `steps.py`).
 
 What is written is what `spectral._multiply` does with `tiles.py`, for the plain case: samples and outputs have the
-scratch's own type, an output sees one input and an input one output, nothing is rounded or put right. Rows of steps
-hold no address of the caller's, only distances. So they are kept, and serve every array with the same strides.
+scratch's own type, an output sees one input and an input one output, nothing is rounded and no pedestal taken. Rows
+of steps hold no address of the caller's, only distances. So they are kept, and serve every array with the same strides.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
 from threading import get_ident
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -27,7 +27,6 @@ from fftconv.core.problem import Ints
 from fftconv.core.tiling import TileLayout
 from fftconv.core.workers import for_each
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 Part = tuple[str, np.ndarray]
 """A view of an array, and what its places are counted from."""
 Moves = list[list[tuple[np.ndarray, Any]]]
@@ -50,26 +49,35 @@ class Script:
         self.steps = np.array([row for job in jobs for row in job], np.int64)
 
 
-def run(
-    channels: Channels,
-    engine: Engine,
-    arrays: Arrays,
-    workers: int,
-    positive: bool,
-    make: Callable[[], object] | None = None,
-) -> bool:
-    """Do all jobs in compiled code if that can be; `arrays` is (x, spectra, out).
+class Work(NamedTuple):
+    """What one call works on.
 
-    If `positive`, no output can be negative where no sample of its tile is. If the spectra are still to be made,
-    `make` makes them in the calling thread, while the first samples are transformed in others.
+    Attributes
+    ----------
+    x, spectra, out : ndarray
+    positive : bool
+        Whether no output can be negative where no sample of its tile is.
+    make : callable, optional
+        Makes the spectra, if they are still to be made: in the calling thread, while the first samples are
+        transformed in others.
     """
-    x, spectra, out = arrays
+
+    x: np.ndarray
+    spectra: np.ndarray
+    out: np.ndarray
+    positive: bool = False
+    make: Callable[[], object] | None = None
+
+
+def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
+    """Do all jobs in compiled code if that can be."""
+    x, spectra, out, _, make = work
     layout, spec = channels.layout, channels.tile_spec
     steps = warmth.loops.get(spec.dtype.char.lower())
     if steps is None or not is_plain(layout, x, out):
         return False
     with engine.borrow(spec) as plan:
-        script = _script_for(layout, steps, plan, arrays, positive)
+        script = _script_for(layout, steps, plan, work)
     if script is None:
         return False
     counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
@@ -89,7 +97,7 @@ def run(
             end()
             raise
 
-    def work(_: None) -> None:
+    def drain(_: None) -> None:
         try:
             if make is not None and get_ident() == caller and not ready[0]:
                 make()
@@ -113,7 +121,7 @@ def run(
             end()
             raise
 
-    for_each(turns(), work, workers)
+    for_each(turns(), drain, workers)
     return True
 
 
@@ -134,13 +142,11 @@ def _address(a: np.ndarray) -> int:
     return address
 
 
-def _script_for(
-    layout: TileLayout, steps: Steps, plan: FFTPlan, arrays: Arrays, positive: bool
-) -> Script | None:
+def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work) -> Script | None:
     found = plan.addresses()
     if found is None:
         return None
-    x, spectra, out = arrays
+    x, spectra, out, positive, _ = work
     forms = tuple((a.shape, a.strides) for a in (x, out, plan.signal, plan.spectrum_whole, spectra))
     return _script(layout, steps, forms, (len(found.forward), len(found.backward)), positive)
 

@@ -50,7 +50,8 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 
         if channels.products and channels.kernel_jobs == 1 and not care.pedestal:
             held = by_input(layout, memory)
-            if script.run(channels, engine, (x, held, out), plan.workers, care.positive, spectra):
+            work = script.Work(x, held, out, care.positive, spectra)
+            if script.run(channels, engine, work, plan.workers):
                 return
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, care)
 
@@ -116,7 +117,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
     layout, spec = channels.layout, channels.tile_spec
     positive = care is not None and care.positive
     scripted = care is None or not care.pedestal
-    if scripted and script.run(channels, engine, arrays, workers, positive):
+    if scripted and script.run(channels, engine, script.Work(*arrays, positive), workers):
         return
     p = layout.problem
     x, spectra, out = arrays
