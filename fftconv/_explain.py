@@ -8,12 +8,17 @@ import numpy as np
 
 from fftconv._door import Call, dtype_of, mode_text, options_of, shape_of
 from fftconv._general import plan_of_call
-from fftconv._missing import care_of, explained
+from fftconv._missing import care_of, explained, settled
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
 from fftconv.signal import CONVOLVE
 
 __all__ = ["explain"]
+
+# Keywords of `convolve` that shape a plan, and their defaults.
+SHAPING = {
+    "axes": None, "dtype": None, "method": "auto", "workers": None, "rtol": None, "atol": None, "max_memory": None,
+}  # fmt: skip
 
 
 def explain(in1: Any, in2: Any = None, mode: str = "full", **keywords: Any) -> ConvPlan:
@@ -61,32 +66,31 @@ def explain(in1: Any, in2: Any = None, mode: str = "full", **keywords: Any) -> C
                 f"{in1!r}{' with other arguments' if found else ', which convolves nothing there'}"
             )
         return found
-    shaping = {"axes": None, "dtype": None, "method": "auto", "workers": None}
-    for name in shaping:
-        shaping[name] = keywords.pop(name, shaping[name])
-    for name in ("rtol", "atol", "max_memory"):
-        shaping[name] = keywords.pop(name, None)
+    shaping = {name: keywords.pop(name, default) for name, default in SHAPING.items()}
     outside = keywords.pop("boundary", "constant"), keywords.pop("fill_value", 0.0)
     keywords.pop("out", None)
     care = care_of(
         keywords.pop("nan_policy", "propagate"),
         keywords.pop("mask", None),
         keywords.pop("weights", None),
-        overflow=keywords.pop("overflow", "wrap"),
+        outside[1],
+        keywords.pop("overflow", "wrap"),
     )
     for name in keywords:
         raise TypeError(f"there is no keyword {name!r}")
     if _is_shape(in1) and _is_shape(in2):
         dtype = dtype_of(shaping["dtype"] or np.float64)
         options = options_of(**{**shaping, "dtype": None}, outside=outside)
+        call, _ = settled(Call(CONVOLVE, mode, options), care)
         sizes = shape_of(in1), shape_of(in2)
-        return recipe_for(CONVOLVE, *((size, dtype) for size in sizes), mode_text(mode), options).plan()
+        return recipe_for(CONVOLVE, *((size, dtype) for size in sizes), mode_text(mode), call.options).plan()
     if _is_shape(in1) != _is_shape(in2):
         raise ValueError(
             f"in1 and in2 must both be arrays or both be shapes, got {_shown(in1)} and {_shown(in2)}; "
             "numpy.asarray makes an array of a tuple"
         )
-    call, a, b = explained(Call(CONVOLVE, mode, options_of(**shaping, outside=outside)), (in1, in2), care)
+    call, care = settled(Call(CONVOLVE, mode, options_of(**shaping, outside=outside)), care)
+    call, a, b = explained(call, (in1, in2), care)
     return recipe_for(CONVOLVE, (a.shape, a.dtype), (b.shape, b.dtype), mode_text(mode), call.options).plan(
         (a, b)
     )

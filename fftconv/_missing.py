@@ -44,16 +44,12 @@ def is_nan(value: Any) -> bool:
 def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -> Any:
     """The call, with `care` for the samples of in1."""
     in1, in2 = operands
-    call, care = _settled(call, care)
+    call, care = settled(call, care)
     ordinary = checked if care.checks else Call.__call__
     masked = isinstance(in1, np.ma.MaskedArray)
     if care.policy == "propagate" and not (masked or care.averages):
         return ordinary(call, in1, in2, out)
-    if call.options.request.tolerance is not None and care.policy != "raise":
-        raise ValueError(
-            f"rtol and atol bound the errors of sums, and must be left out where results are means of samples "
-            f"(nan_policy, mask, weights, masked arrays); got {call.options.request.tolerance}"
-        )
+    _check_tolerance(call, care)
     a, b = np.asarray(np.ma.getdata(in1)), as_operand(call.door.names[1], in2)
     if a.ndim == b.ndim == 0:
         return _scalars(call, (in1 if masked else a, b), care, out)
@@ -61,11 +57,7 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
     dtype = _result_dtype(given, call.options.dtype, masked or care.averages)
     if out is not None:
         check_out(out, shape, dtype)
-    if care.policy == "omit_keep" and call.mode != "same":
-        raise ValueError(
-            f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
-            f"mode={call.mode!r}"
-        )
+    _check_kept(call, care)
     # `valid` reads nothing outside, so what is said of it makes no difference
     view = View.of(in1, a, care._replace(outside=care.outside or call.mode == "valid"))
     call = call._replace(options=call.options._replace(dtype=dtype))
@@ -95,7 +87,7 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
     return _returned(found, lost, in1 if masked else None, out)
 
 
-def _settled(call: Call, care: Care) -> tuple[Call, Care]:
+def settled(call: Call, care: Care) -> tuple[Call, Care]:
     """A fill value that is missing is none: what lies outside has no weight."""
     extension = call.options.extension
     if care.outside or extension is None:
@@ -108,6 +100,23 @@ def _settled(call: Call, care: Care) -> tuple[Call, Care]:
     )
     around = Extension(along, weightless, 0.0)
     return call._replace(options=call.options._replace(extension=around)), care._replace(outside=True)
+
+
+def _check_tolerance(call: Call, care: Care) -> None:
+    """Means have no bound of their errors; a call that only looks at its samples has that of its sums."""
+    if call.options.request.tolerance is not None and care.policy != "raise":
+        raise ValueError(
+            f"rtol and atol bound the errors of sums, and must be left out where results are means of samples "
+            f"(nan_policy, mask, weights, masked arrays); got {call.options.request.tolerance}"
+        )
+
+
+def _check_kept(call: Call, care: Care) -> None:
+    if care.policy == "omit_keep" and call.mode != "same":
+        raise ValueError(
+            f"nan_policy='omit_keep' keeps NaN at the positions of in1, which only mode='same' has; got "
+            f"mode={call.mode!r}"
+        )
 
 
 def _scalars(call: Call, operands: tuple[Any, Array], care: Care, out: Any) -> Any:
@@ -184,6 +193,9 @@ def explained(call: Call, operands: tuple[Any, Any], care: Care) -> tuple[Call, 
     """The call and the plain operands of one of the convolutions that a mean is made of."""
     in1, in2 = operands
     masked = isinstance(in1, np.ma.MaskedArray)
+    if masked or care.averages or care.policy != "propagate":
+        _check_tolerance(call, care)
+        _check_kept(call, care)
     a, b = np.asarray(np.ma.getdata(in1)), as_operand(call.door.names[1], in2)
     if masked or care.averages:
         given = _result_dtype(call.result(a, b)[1], call.options.dtype, True)

@@ -75,7 +75,8 @@ def _decode(value: Any, dimension_numbers: Callable[..., Any]) -> Any:
         return value
     ((kind, content),) = value.items()
     if kind == "$a":
-        return rebuilt(*content)
+        shape, *rest = content
+        return rebuilt(tuple(shape), *rest)
     if kind == "$dt":
         return np.dtype(content)
     if kind == "$cdn":
@@ -91,8 +92,9 @@ def _arrays(values: list[Any]) -> Iterator[np.ndarray]:
             yield from _arrays(list(v))
 
 
-def rebuilt(shape: list[int], dtype: str, seed: int, special: str | None = None) -> np.ndarray:
-    """The recorded input: RandomState's integer stream, which NumPy keeps, divided by a power of two."""
+@cache
+def rebuilt(shape: tuple[int, ...], dtype: str, seed: int, special: str | None = None) -> np.ndarray:
+    """The recorded input, read-only: RandomState's integer stream, which NumPy keeps, divided by a power of two."""
     random, kind = np.random.RandomState(seed), np.dtype(dtype).kind
     size = int(np.prod(shape, dtype=np.int64))
     if kind in "bui":
@@ -107,6 +109,7 @@ def rebuilt(shape: list[int], dtype: str, seed: int, special: str | None = None)
     a = np.asarray(flat).astype(dtype)
     if special is not None and size:
         a[random.randint(0, size)] = SPECIAL[special]
+    a.flags.writeable = False
     return a.reshape(shape)
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 import fftconv
 from fftconv.cli import figures, files, formats, kernels, smoothing
 from fftconv.cli.main import cli
+from fftconv.core import room
 from fftconv.data import photograph
 
 Run = Callable[..., Result]
@@ -509,6 +510,16 @@ def test_refusals(folder: Path, run: Run, command: str, says: str) -> None:
     assert result.exit_code == 2, result.output
     assert says in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+def test_a_named_kernel_that_memory_cannot_hold_is_refused_before_it_is_made(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux would hand out the memory, and end the process that comes to use it."""
+    monkeypatch.setattr(room, "available", lambda: 2**29)
+    result = run("convolve", "plane.npy", "gauss:sigma=1500", "-o", "out.npy")
+    assert result.exit_code == 2
+    assert "a kernel of 12001 x 12001 taps is larger than memory" in result.stderr
 
 
 @pytest.mark.parametrize(

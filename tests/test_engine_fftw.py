@@ -29,13 +29,14 @@ ROWS = FFTSpec((5, 60), (1,), np.dtype("f4"))
 
 
 @pytest.fixture
-def fresh() -> Iterator[None]:
-    """No wisdom, no plans, and the choice of engine still to be made; the same afterwards."""
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No wisdom, no plans, and the choice of engine still to be made; no wisdom and no plans afterwards."""
+    monkeypatch.setattr(registry, "_fault", None)
+    monkeypatch.setattr(registry, "_engines", {})
 
     def forget() -> None:
         planner.forget_wisdom()
         FFTWEngine.cache.clear()
-        registry.forget_choice()
 
     forget()
     yield

@@ -80,6 +80,27 @@ def test_bad_calls_are_those_of_convolve():
         explain((5,), (3,), color="red")
 
 
+def test_a_missing_fill_value_is_no_sample():
+    """Under ``omit`` a fill value of NaN is nothing, of integers too: sums with zeros outside are what is computed."""
+    for x in (np.ones(50), np.ones(50, int)):
+        given = {"nan_policy": "omit", "fill_value": np.nan}
+        assert explain(x, x[:5], "same", **given) == explain(x, x[:5], "same", boundary="renormalize")
+        assert fc.convolve(x, x[:5], "same", **given).shape == (50,)
+    assert explain((50,), (5,), "same", **given) == explain((50,), (5,), "same")
+
+
+def test_what_means_cannot_be_is_refused_as_by_the_call():
+    x, w = np.ones(50), np.ones(5)
+    for given in (
+        {"nan_policy": "omit_keep"},
+        {"nan_policy": "omit", "rtol": 1e-9},
+        {"mask": x > 1, "atol": 1},
+    ):
+        for call in (fc.convolve, explain):
+            with pytest.raises(ValueError, match=r"omit_keep|rtol"):
+                call(x, w, **given)
+
+
 def test_the_module_does_not_hide_the_function():
     import fftconv._explain
 

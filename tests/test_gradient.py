@@ -31,7 +31,7 @@ def operands(p, seed=0):
     found = []
     for shape in (p.x_shape, p.out_shape):
         a = rng.standard_normal(shape)
-        found.append((a + 1j * rng.standard_normal(shape) if p.is_complex else a).astype(p.dtype))
+        found.append((a + 1j * rng.standard_normal(shape) if p.dtype.kind == "c" else a).astype(p.dtype))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import oracle
@@ -64,7 +65,7 @@ def check(forced, p: ConvProblem, method: str | None, workers: int = 2) -> None:
 @pytest.mark.parametrize("dtype", (*FLOATS, *INTEGERS, "b1", *MIXED), ids="-".join)
 def test_dtypes(forced, poisoned, method, ndim, dtype):
     for mode in MODES:
-        for workers in (1, 2, 3):
+        for workers in (1, 3):
             check(forced, problem(*SIZES[ndim], mode, dtype), method, workers)
 
 
@@ -72,11 +73,9 @@ def test_dtypes(forced, poisoned, method, ndim, dtype):
 @by_ndim
 @pytest.mark.parametrize("extras", EXTRAS)
 def test_channels_strides_dilations(forced, poisoned, method, ndim, extras):
-    for mode in MODES:
-        for dtype in ("f4", "c16", "i4", "b1"):
-            for flip in (True, False):
-                p = problem(*SIZES[ndim], mode, dtype, EXTRAS[extras])
-                check(forced, replace(p, flip=flip), method)
+    for i, (dtype, mode) in enumerate(product(("f4", "c16", "i4", "b1"), MODES)):
+        p = problem(*SIZES[ndim], mode, dtype, EXTRAS[extras])
+        check(forced, replace(p, flip=i % 2 == 0), method)
 
 
 ADVERSARIAL = {

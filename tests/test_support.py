@@ -14,7 +14,7 @@ from fftconv.core.run import run
 from fftconv.core.support import window_counts
 
 SPECTRAL = ("fft", "overlap_save")
-SIZES = (((4000,), (300,)), ((60, 70), (9, 11)), ((14, 15, 16), (3, 1, 4)))
+SIZES = (((1500,), (100,)), ((40, 50), (6, 7)), ((14, 15, 16), (3, 1, 4)))
 
 
 def islands(p, seed: int, sign: bool = False) -> np.ndarray:

@@ -37,7 +37,8 @@ def read_kernel(text: str, recording: Recording, along: tuple[int, ...]) -> np.n
         check_kernel_axes(weights, recording, along)
         return weights
     single = recording.data.dtype in (np.float32, np.complex64)
-    return kernels.outer([kernels.taps(text)] * len(along)).astype(np.float32 if single else np.float64)
+    product = kernels.outer([kernels.taps(text)] * len(along))
+    return product.astype(np.float32 if single else np.float64, copy=False)
 
 
 def check_kernel_axes(weights: np.ndarray, recording: Recording, along: tuple[int, ...]) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
 from inspect import Parameter, signature
 
 import click
 import numpy as np
+
+from fftconv.core.room import new_result
 
 Taps = Callable[..., np.ndarray]
 
@@ -70,11 +71,17 @@ def taps(text: str) -> np.ndarray:
 
 def outer(axes_taps: Sequence[np.ndarray]) -> np.ndarray:
     """The product kernel with one axis per entry."""
+    sizes = tuple(len(taps) for taps in axes_taps)
     try:
-        return reduce(np.multiply.outer, axes_taps)
-    except (MemoryError, ValueError):  # the second for more elements than an index can count
-        shape = " x ".join(str(len(taps)) for taps in axes_taps)
-        raise click.UsageError(f"a kernel of {shape} taps is larger than memory") from None
+        product = new_result(sizes, np.dtype(np.float64))
+    except MemoryError:
+        raise click.UsageError(
+            f"a kernel of {' x '.join(map(str, sizes))} taps is larger than memory"
+        ) from None
+    product[...] = 1
+    for taps in np.ix_(*axes_taps):
+        product *= taps
+    return product
 
 
 def _arguments(text: str, shape: Taps, parts: list[str]) -> dict[str, float]:

@@ -140,10 +140,6 @@ class ConvProblem:
         """Multiply-adds of the direct sum, edges counted as if they were full."""
         return prod(self.out_shape) * self.group_inputs * prod(self.kernel_size)
 
-    @property
-    def is_complex(self) -> bool:
-        return self.dtype.kind == "c"
-
     @lazy
     def _hash(self) -> int:
         return hash(tuple(getattr(self, f.name) for f in fields(self)))

@@ -118,10 +118,3 @@ def _fftw_fault(required: bool) -> str:
                 stacklevel=5,
             )
     return f"FFTW failed its self-test: {_fault}" if _fault else ""
-
-
-def forget_choice() -> None:
-    """Make the next call choose, and test, again."""
-    global _fault
-    _fault = None
-    _engines.clear()
