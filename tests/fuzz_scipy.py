@@ -96,11 +96,11 @@ def scipy_answer(name: str, in1: np.ndarray, in2: np.ndarray, keywords: dict[str
         if keywords.get("weights") is None
         else np.broadcast_to(keywords["weights"], in1.shape)
     )
-    gaps = ~np.isfinite(in1) & ~missing & (weights != 0)
-    if policy == "raise" and gaps.any():
+    spoilt = ~np.isfinite(in1)
+    if policy == "raise" and (spoilt & ~missing & (weights != 0)).any():
         return Answer(dtype, raises=ValueError)
     if policy.startswith("omit"):
-        missing = missing | gaps
+        missing = missing | spoilt
     lost = np.zeros(operands.shape, bool) if keywords.get("masked") is not None else None
     if not missing.any() and keywords.get("weights") is None and "renormalize" not in words:
         found = _plain(operands, dtype, words, fill)
