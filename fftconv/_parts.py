@@ -45,7 +45,7 @@ def averaged_in_parts(call: Call, view: View, b: Array, out: Array, lost: Array 
         around = Around.of_part(call, (a.shape, b.shape), box, view.outside)
         part, gone = averaged(Call(call.door, "valid", options), _seen(view, around, a), taps, out[here])
         if view.policy == "omit_keep":
-            gone = gone | _missing(view, a, here)
+            gone = gone | _missing(view, np.broadcast_to(a, out.shape), here)
             np.copyto(part, np.nan, where=gone)
         if lost is not None:
             lost[here] = gone
@@ -72,7 +72,7 @@ def _seen(view: View, around: Around, a: Array) -> View:
 
 
 def _missing(view: View, a: Array, here: tuple[slice, ...]) -> Any:
-    """Which samples of a part of the result in mode `same` are missing."""
+    """Which samples of a part of the result in mode `same`, to which `a` is broadcast, are missing."""
     found = ~np.isfinite(a[here]) if view.spoilt else np.False_
     return found if view.missing is None else found | np.broadcast_to(view.missing, a.shape)[here]
 

@@ -140,12 +140,12 @@ def with_gaps(view: View, call: Call, spoilt: bool) -> View:
     if view.policy != "raise" and call.options.request.max_memory:
         return view._replace(spoilt=True)
     gaps = ~np.isfinite(view.data)
+    if view.policy != "raise":
+        return view._replace(missing=gaps if view.missing is None else gaps | view.missing)
     if view.missing is not None:
         gaps &= ~view.missing
     if view.weights is not None:
         gaps &= view.weights > 0
-    if view.policy != "raise":
-        return view._replace(missing=gaps if view.missing is None else gaps | view.missing)
     if gaps.any():
         raise ValueError(
             f"{call.door.names[0]} must be finite under nan_policy='raise', got {_found(view.data, gaps)}"

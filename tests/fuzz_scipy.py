@@ -96,11 +96,11 @@ def scipy_answer(name: str, in1: np.ndarray, in2: np.ndarray, keywords: dict[str
         if keywords.get("weights") is None
         else np.broadcast_to(keywords["weights"], in1.shape)
     )
-    gaps = ~np.isfinite(in1) & ~missing & (weights != 0)
-    if policy == "raise" and gaps.any():
+    spoilt = ~np.isfinite(in1)
+    if policy == "raise" and (spoilt & ~missing & (weights != 0)).any():
         return Answer(dtype, raises=ValueError)
     if policy.startswith("omit"):
-        missing = missing | gaps
+        missing = missing | spoilt
     lost = np.zeros(operands.shape, bool) if keywords.get("masked") is not None else None
     if not missing.any() and keywords.get("weights") is None and "renormalize" not in words:
         found = _plain(operands, dtype, words, fill)
@@ -222,6 +222,8 @@ def _means(
             over(weight, taps, np.float64 if dtype.kind == "f" else np.complex128),
             taps.astype(wide).sum(),
         )
+        if taps.size == 1:  # no axis has to be transformed, and tiles reach across entries
+            num = num._replace(norm=max(num.norm, norm(operands.in1 * weights) * norm(operands.in2)))
         seen, unseen = (over(v, used, np.int64).value[0, 0] for v in (there, gone))
         divisor, size = left.value[0, 0], left.magnitude[0, 0]
         # what renormalize leaves out is no missing sample: zeros that count beside it are an answer
@@ -274,7 +276,7 @@ def convolver_answer(arrays: dict[str, np.ndarray], keywords: dict[str, Any]) ->
     mode = keywords.get("mode", "same")
     if keywords["call"] in ("__call__", "reduce"):
         answer = scipy_answer("convolve", x, kernel, keywords | {"mode": mode, "axes": axes})
-        if keywords["call"] == "reduce":
+        if keywords["call"] == "reduce" and answer.raises is None:
             # over the kernels of the bank, with the roundings of that sum
             more = kernel.shape[0] * float(np.finfo(answer.dtype).eps) * finite(answer.value)
             value, slack = answer.value.sum(0), (answer.slack + more).sum(0)

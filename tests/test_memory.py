@@ -240,6 +240,13 @@ class TestMeans:
         assert fftconv.convolve(x, w, "same", mask=mask, max_memory=60_000, out=x) is x
         np.testing.assert_allclose(x, want, atol=1e-12)
 
+    def test_one_array_under_many_kernels(self):
+        x, w = np.random.default_rng(0).standard_normal((26, 1, 3)), np.ones((9, 5, 1))
+        x[[3, 7], 0, [0, 2]] = np.nan
+        given = {"mode": "same", "axes": 0, "nan_policy": "omit_keep"}
+        want = fftconv.convolve(x, w, **given)
+        np.testing.assert_allclose(fftconv.convolve(x, w, max_memory=20_000, **given), want, atol=1e-12)
+
     def test_an_output_that_does_not_fit_is_refused(self):
         x, w = np.ones((200, 200)), np.ones((101, 101))
         x[3, 3] = np.nan

@@ -483,6 +483,13 @@ class TestOmitKeep:
             scale=k,
         )
 
+    @pytest.mark.parametrize("bound", [None, "2 MB"])
+    def test_nan_without_weight_stays_too(self, bound):
+        x, weights = np.array([1.0, nan, 3.0, 5.0, nan]), np.array([1, 0, 1, 0, 1])
+        got = convolve(x, [1.0, 1.0, 1.0], "same", nan_policy="omit_keep", weights=weights, max_memory=bound)
+        assert np.isnan(got).tolist() == [False, True, False, False, True]
+        agrees(got[[0, 2, 3]], [1.5, 9.0, 9.0])
+
     def test_masked_stays_masked(self):
         x = np.ma.array([1.0, 2.0, 3.0, 4.0], mask=[0, 1, 0, 0])
         got = convolve(x, [1, 1, 1], "same", nan_policy="omit_keep", mask=[False, False, True, False])

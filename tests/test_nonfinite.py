@@ -143,6 +143,14 @@ def test_zero_taps_and_opposite_infinities(forced, method):
     assert np.isnan(got).sum() > 31 and np.isposinf(got).any() and np.isneginf(got).any()
 
 
+def test_a_band_is_repaired_where_its_part_is_no_band():
+    """One row of outputs, whose taps no neighbour shares."""
+    p = problem((4, 9), (2, 1), "valid", "c8", Extras(channels=(3, 3), groups=3))
+    x, w = arrays(p)
+    x[0, 0, 3, 0] = complex(0, np.inf)
+    check(p, run(p, x, w, None, Request(method="band")), x, w, "band")
+
+
 @pytest.mark.parametrize("method", ("fft", "overlap_save"))
 def test_one_nan_in_a_long_signal_touches_its_window_and_no_other_bits(method):
     p = problem((300_000,), (1001,), "same")

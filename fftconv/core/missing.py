@@ -224,7 +224,9 @@ def _repair(
     p, x, w = excerpt(plan.problem, box, operands)
     x, w = x.astype(p.dtype, copy=False), w.astype(p.dtype, copy=False)
     p = p.with_(x_dtype=p.dtype, w_dtype=p.dtype)
-    machine = Machine(p, Request(plan.method, plan.workers), run)
+    # of the other sums not all answer any part of their problem
+    method = plan.method if plan.chosen.is_spectral else "direct"
+    machine = Machine(p, Request(method, plan.workers), run)
     spoilt_w = not np.isfinite(w).all()
     if plan.method in ("direct", "jit") and not spoilt_w:
         return
