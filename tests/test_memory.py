@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,13 @@ import fftconv
 import fftconv.lax
 import fftconv.nn
 from fftconv.core import room
+from fftconv.core.cost_direct import has_compiler
 from fftconv.core.engine import get_engine
 from fftconv.core.methods import script
 from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
-from fftconv.core.run import run
+from fftconv.core.run import plan_for, run
 
 MIB = 2**20
 
@@ -33,9 +35,9 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def peak(p, request: Request) -> int:
+def peak(p, request: Request, w: np.ndarray | None = None) -> int:
     """Most bytes allocated at once beyond input and output, plans of earlier calls dropped."""
-    x, w = arrays(p)
+    x, w = arrays(p) if w is None else (arrays(p)[0], w)
     out = np.empty(p.out_shape, p.dtype)
     run(p, x, w, out, request)
     get_engine(p.dtype).clear()
@@ -75,6 +77,24 @@ def test_scratch_is_what_the_plan_says(name, workers):
         f"{used / MIB:.2f} MiB, said {predicted / MIB:.2f}"
     )
     assert used < 64 * MIB
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+@pytest.mark.parametrize("name", ("strips", "slabs"))
+def test_scratch_of_separable_kernels_is_what_the_plan_says(name, workers):
+    p, terms = {
+        "strips": (problem((1400, 1400), (61, 41)).with_(stride=(2, 1)), 2),
+        "slabs": (problem((100, 100, 100), (9, 7, 8)), 1),
+    }[name]
+    if has_compiler():
+        warmth.prepare("d")
+    each = [[np.arange(1.0, k + 1) ** i for k in p.kernel_size] for i in range(terms)]
+    w = sum(reduce(np.multiply.outer, lines) for lines in each)[None, None]
+    request = Request("separable", workers=workers)
+    plan = plan_for(p, *(arrays(p)[0], w), request)
+    assert plan.chosen.by_strips == (name == "strips") or not has_compiler()
+    used = peak(p, request, w)
+    assert abs(used - plan.memory) <= 0.2 * plan.memory + 64 * 2**10, f"{used}, said {plan.memory}"
 
 
 @pytest.mark.parametrize("name", BIG)

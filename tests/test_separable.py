@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import EXTRAS, Extras, arrays, awkward, poison, problem
+from problems import EXTRAS, PLAIN, Extras, arrays, awkward, poison, problem
 from test_nonfinite import check, spoil
 
 import fftconv as fc
+from fftconv.core.cost_direct import has_compiler
+from fftconv.core.methods import jit, loops, separable, warmth
 from fftconv.core.passes import TOLERANCE
 from fftconv.core.plan import Request, Tolerance
 from fftconv.core.planner import plan_conv
 from fftconv.core.problem import ConvProblem
 from fftconv.core.run import Runner, plan_for, run
 from fftconv.core.separability import terms_of
+from fftconv.core.strips import STRIP_ROWS, strips_of
 from fftconv.core.trim import trim
 
 FORCED = Request("separable")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled():
+    """Loops in strips, where there is a compiler."""
+    if has_compiler():
+        for char in "fd":
+            jit.warm_up(np.dtype(char))
+
+
+@pytest.fixture
+def cold(monkeypatch):
+    """Nothing is compiled, and nothing will be."""
+
+    def freeze():
+        none = warmth.Warmth(loops.compiled)
+        none.begun.update("fd")
+        for module in (jit, separable):
+            monkeypatch.setattr(module, "warmth", none)
+
+    return freeze
 
 
 def kernel(p: ConvProblem, terms: int = 1, seed: int = 0) -> np.ndarray:
@@ -112,7 +138,7 @@ def test_awkward_memory(forced, terms):
 
 
 @given(
-    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12) | st.integers(16, 40)),
     taps=st.tuples(st.integers(2, 9), st.integers(2, 9)),
     pads=st.tuples(*[st.tuples(st.integers(-4, 9), st.integers(-4, 9))] * 2),
     extras=st.builds(
@@ -132,6 +158,57 @@ def test_any_problem(size, taps, pads, extras, terms):
         assert "extends along one axis" in str(refused)
         return
     oracle.assert_close(p, got, x, w)
+
+
+# --- strips
+
+STRIPS = {
+    "picture": ((150, 211), (9, 12), PLAIN, {}),
+    "blocks and ranges": ((700, 900), (5, 7), Extras(batch=2), {}),
+    "one row of outputs": ((5, 40), (5, 3), PLAIN, {}),
+    "narrow": ((400, 16), (31, 5), PLAIN, {}),
+    "narrower than the kernel": ((40, 17), (3, 40), PLAIN, {}),
+    "rows apart": ((90, 60), (6, 7), PLAIN, {"stride": (3, 1)}),
+    "stride and dilation alike": ((90, 60), (6, 7), PLAIN, {"stride": (2, 1), "rhs_dilation": (2, 3)}),
+    "dilated": ((90, 200), (6, 7), PLAIN, {"rhs_dilation": (3, 2)}),
+    "a stride beyond the kernel": ((90, 60), (2, 3), PLAIN, {"stride": (5, 1)}),
+    "channels": ((60, 70), (5, 6), Extras(batch=2, channels=(2, 6), groups=2), {}),
+}
+
+
+@pytest.mark.skipif(not has_compiler(), reason="strips are compiled")
+@pytest.mark.parametrize("dtype", ("f4", "f8"))
+@pytest.mark.parametrize("name", STRIPS)
+def test_strips_have_the_bits_of_passes_over_slabs(forced, cold, name, dtype):
+    size, taps, extras, steps = STRIPS[name]
+    problems = [problem(size, taps, pads, dtype, extras).with_(**steps) for pads in ("same", "full", "valid")]
+    cases = [(p, terms) for p in problems if 0 not in p.output_size for terms in (1, 2, 3)]
+    assert any(plan_conv(trimmed(p), Request("separable", terms=t)).chosen.by_strips for p, t in cases)
+    warm = [forced(p, arrays(p)[0], kernel(p, terms), Request("separable", 3)) for p, terms in cases]
+    cold()
+    for (p, terms), got in zip(cases, warm, strict=True):
+        x, w = arrays(p)[0], kernel(p, terms)
+        oracle.assert_close(p, got, x, w)
+        np.testing.assert_array_equal(forced(p, x, w, FORCED), got)
+
+
+def trimmed(p: ConvProblem) -> ConvProblem:
+    found = trim(p)
+    return p if found is None else found.problem
+
+
+@pytest.mark.parametrize("terms", (1, 2))
+def test_rows_that_one_range_of_strips_leaves_to_the_next_are_in_the_ring(terms):
+    """No place of the ring is written while a row in it is still to be read."""
+    for size, taps, stride, dilation in (((700, 900), (31, 7), 1, 1), ((333, 77), (6, 7), 3, 4)):
+        p = problem(size, taps).with_(stride=(stride, 1), rhs_dilation=(dilation, 1))
+        cut = strips_of(p, terms)
+        assert [r for span in cut.ranges for r in range(*span)] == list(range(len(cut.strips)))
+        for (a, b), (_, later) in pairwise(cut.strips):
+            oldest, newest = a * stride, (b - 1) * stride + (taps[0] - 1) * dilation
+            assert newest - oldest < cut.ring
+            assert later - b <= STRIP_ROWS
+        assert all(b - a <= cut.pitch - 64 // p.dtype.itemsize for a, b in cut.columns)
 
 
 # --- which kernels

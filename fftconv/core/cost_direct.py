@@ -26,7 +26,7 @@ BLOCK_BYTES = 128 * 2**10
 COLUMN_BYTES = 2 * 2**20
 FEWEST_COLUMNS = 64
 # What it costs to load the compiler and to compile the loops of one dtype.
-WARM_UP_SECONDS = 0.07
+WARM_UP_SECONDS = 0.09
 # Outputs of one np.correlate call; with a few taps, for which NumPy has loops of its own, it is done before other
 # threads have come.
 LINE_BLOCK = 32768
@@ -261,9 +261,8 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     lengths, size, middle = loop_lengths(p), p.dtype.itemsize, inside(p)
     jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
     n = p.output_size[-1] if middle else max(lengths[2:])
-    abreast = next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
     rows = prod(p.out_shape) / n
-    starts = rows * -(-n // abreast)
+    starts = rows * -(-n // abreast(n, size))
     steps = starts * p.group_inputs * prod(p.kernel_size)
     # what is read in place is one job, whatever its size
     copied = 1 + 2 * (p.ndim - len(open_axes(p))) if middle else jobs
@@ -275,6 +274,11 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     return max(
         jobs, 2 if middle else 1
     ), copied * host.job + starts * host.loop_start + steps * host.loop_step + moved
+
+
+def abreast(n: int, size: int) -> int:
+    """Outputs of `size` bytes that compiled loops sum at a time in rows of n."""
+    return next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
 
 
 # --- lines

@@ -14,8 +14,9 @@ from fftconv.core.accuracy import roundoff, sum_error, transform_error
 from fftconv.core.excerpt import Box, crop
 from fftconv.core.problem import ConvProblem, Ints
 
-# What lies between two passes, of one worker.
+# What lies between two passes, of one worker; where slabs stand in for strips, of which it is less.
 SLAB_BYTES = 3 * 2**20
+SHORT_SLAB_BYTES = 2**19
 # Products that a kernel may be the sum of. Beyond two axes one is looked for.
 MOST_TERMS = 3
 # What may be left of a kernel beside its products, in its 2-norm, over the eps of the result's dtype.
@@ -28,23 +29,26 @@ def extents(p: ConvProblem) -> Ints:
 
 
 @lru_cache(maxsize=4096)
-def passes(p: ConvProblem) -> tuple[ConvProblem, ...]:
+def passes(p: ConvProblem, terms: int = 1) -> tuple[ConvProblem, ...]:
     """The 1-d problems, from the last axis to the first; the first of them also does what axes without a kernel want.
 
-    Each output channel has one input, so from the first pass on every channel is a group of its own. What a pass after
-    that reads has its padding around it.
+    Each output channel has one input, which the first pass makes as many channels of as the kernel has `terms`, and the
+    last pass adds up again: their sum is one more sum over a window. What a pass after the first reads has its padding
+    around it.
     """
+    channels = p.out_channels * terms
     *others, last = extents(p)
     plain = [i for i, k in enumerate(p.kernel_size) if k == 1]
-    found = [_along(p, (last, *plain))]
+    found = [_along(p, (last, *plain)).with_(out_channels=channels)]
     for i in reversed(others):
-        q = _along(p, (i,))
+        q, final = _along(p, (i,)), i == others[0]
         sizes = list(found[-1].output_size)
         sizes[i] += sum(p.pads[i])
         found.append(
             q.with_(
-                in_channels=p.out_channels,
-                groups=p.out_channels,
+                in_channels=channels,
+                out_channels=p.out_channels if final else channels,
+                groups=p.out_channels if final else channels,
                 input_size=tuple(sizes),
                 pads=((0, 0),) * p.ndim,
                 x_dtype=p.dtype,
@@ -69,15 +73,15 @@ def _along(p: ConvProblem, axes: Ints) -> ConvProblem:
 
 
 @lru_cache(maxsize=4096)
-def slab_lengths(p: ConvProblem) -> Ints:
-    """Extent of one slab over (batch, *outputs); it is cut along the first axis of the kernel.
+def slab_lengths(p: ConvProblem, nbytes: int = SLAB_BYTES) -> Ints:
+    """Extent of one slab of so many bytes over (batch, *outputs); it is cut along the first axis of the kernel.
 
     Slabs are many or two, since an odd one of few would keep one worker busy and no other.
     """
     i = extents(p)[0]
     m, s, overlap = p.output_size[i], p.stride[i], max(0, p.dilated_kernel[i] - p.stride[i])
     row = p.dtype.itemsize * p.out_channels * (prod(p.output_size) // m)
-    held = SLAB_BYTES // row
+    held = nbytes // row
     rows = max(1, min(m, max(min(held - overlap, -(-m // 2)), 2 * overlap // s)))
     count = -(-m // rows)
     rows = -(-m // (count + count % 2 if count > 1 else 1))
@@ -97,9 +101,9 @@ def slab(p: ConvProblem, box: Box) -> tuple[ConvProblem, tuple[slice, ...]]:
     return q.with_(input_size=tuple(sizes), pads=tuple(pads)), kept
 
 
-def between(p: ConvProblem) -> int:
-    """Bytes of what lies between the passes of one slab, and of another term."""
-    return p.dtype.itemsize * (sum(prod(q.x_shape) for q in passes(p)[1:]) + prod(p.out_shape))
+def between(p: ConvProblem, terms: int) -> int:
+    """Bytes of what lies between the passes of one slab."""
+    return p.dtype.itemsize * sum(prod(q.x_shape) for q in passes(p, terms)[1:])
 
 
 def separable_error(p: ConvProblem, terms: int) -> float:
@@ -109,7 +113,7 @@ def separable_error(p: ConvProblem, terms: int) -> float:
     as many rows as they have taps. The products of a cross approximation may each be up to ``2^i sqrt(taps)`` times as
     large as the kernel.
     """
-    steps = passes(p)
+    steps = passes(p, terms)
     total, later = 0.0, prod(p.kernel_size)
     for q in steps:
         later //= prod(q.kernel_size)

@@ -114,6 +114,8 @@ class Candidate:
         How integers are split that are too large for a transform to round.
     terms : int
         Products of 1-d kernels that a separable kernel is the sum of.
+    by_strips : bool
+        Whether both passes of a separable kernel are compiled loops, strip by strip.
     by_phases : bool
         Whether dilations are first split into dense problems, each answered by `method`.
     reason : str
@@ -137,6 +139,7 @@ class Candidate:
     limbs: Limbs | None = None
     error: float = 0.0
     terms: int = 0
+    by_strips: bool = False
 
     @property
     def eligible(self) -> bool:

@@ -23,6 +23,7 @@ from fftconv.core.phases import residues, sub_problems
 from fftconv.core.plan import SUMS, Candidate, ConvPlan, Request, ScratchError
 from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import Profile, in_force
+from fftconv.core.strips import has_strips, ring_bytes, strip_jobs, strip_seconds
 from fftconv.core.tile_choice import NOMINAL_WORKERS, Means, overlap_save, weigh, whole
 from fftconv.core.tiling import TileLayout, spectral_dtype
 from fftconv.core.trim import trim
@@ -39,6 +40,8 @@ METHODS = ("direct", "band", "jit", "separable", "fft", "overlap_save")
 # Interpreter time of one pass over one slab, and of one dense problem of a dilated one: threads take turns at it.
 PASS_SECONDS = 50e-6
 PHASE_SECONDS = 100e-6
+# That of both passes by strips, beyond what other compiled loops take.
+STRIPS_SECONDS = 40e-6
 
 
 def plan_conv(problem: ConvProblem, request: Request) -> ConvPlan:
@@ -151,7 +154,28 @@ def _inseparable(p: ConvProblem, request: Request) -> str:
 
 
 def _separable(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
-    """The time of the passes over every slab."""
+    """The passes strip by strip, or over every slab."""
+    found = _slabs(p, request, workers, profile)
+    if not has_strips(p):
+        return found
+    strips = _strips(p, request, workers, profile)
+    return min((strips, found), key=lambda c: c.rank)
+
+
+def _strips(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
+    terms, host = request.terms or 1, profile.direct
+    busy, held = strip_seconds(p, terms, host), ring_bytes(p, terms)
+    most = min(strip_jobs(p, terms), max(1, (request.max_memory or DEFAULT_SCRATCH) // held))
+
+    def on(n: int) -> float:
+        return host.call + STRIPS_SECONDS + busy / n + (host.thread if n > 1 else 0.0)
+
+    used = min(range(1, min(workers, most) + 1), key=on)
+    rank = on(min(range(1, min(NOMINAL_WORKERS, most) + 1), key=on))
+    return Candidate("separable", on(used), used * held, used, rank=rank, terms=terms, by_strips=True)
+
+
+def _slabs(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
     terms, lengths = request.terms or 1, slab_lengths(p)
     jobs = prod(-(-n // length) for n, length in zip((p.batch, *p.output_size), lengths, strict=True))
     # the last slab but one, where there is one: nothing of it lies outside
@@ -163,9 +187,9 @@ def _separable(p: ConvProblem, request: Request, workers: int, profile: Profile)
     inner = Request(workers=1, terms=0)
     engine = get_engine(spectral_dtype(p)).name
     host = profile.spectral(engine)
-    plans = [_plan(q, inner, 1, engine, profile) for q in passes(one)]
-    each = terms * sum(plan.chosen.seconds + PASS_SECONDS for plan in plans)
-    scratch = between(one) + max(plan.memory for plan in plans)
+    plans = [_plan(q, inner, 1, engine, profile) for q in passes(one, terms)]
+    each = sum(plan.chosen.seconds + PASS_SECONDS for plan in plans)
+    scratch = between(one, terms) + max(plan.memory for plan in plans)
     most = min(jobs, max(1, (request.max_memory or DEFAULT_SCRATCH) // scratch))
     used = min(workers, most)
     seconds, rank = (

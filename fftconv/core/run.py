@@ -161,9 +161,7 @@ class Runner:
         if settled.trimmed is not None:
             x, w = settled.trimmed.views(x, w)
         if settled.by_values:
-            settled = self._settled = self._resettle(
-                settled, plan_for(settled.plan.problem, x, w, self.request)
-            )
+            settled = self._settled = self._resettle(settled, x, w)
         settled.execute(settled.plan, x, w, out)
         return settled.plan
 
@@ -202,17 +200,27 @@ class Runner:
             request, most = _looked_at(problem, w, request, most), 0
         plan = plan_conv(problem, replace(request, terms=most) if most else request)
         by_values = most > 0 or _depends_on_values(plan, request)
+        found = most or None
         # where there is but one thing to do, the number of workers does not matter
         lone = trimmed is None and not by_values and _is_one_thing(plan)
         execute = self._execution(plan, trimmed)
         sums = getattr(execute, "sums", None) if lone else None
-        return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone, sums)
+        return _Settled(config, workers, profile, trimmed, by_values, plan, execute, lone, sums, found, found)
 
-    def _resettle(self, settled: _Settled, plan: ConvPlan) -> _Settled:
+    def _resettle(self, settled: _Settled, x: np.ndarray, w: np.ndarray) -> _Settled:
         """Settled on the plan that the values of this call lead to."""
+        problem, terms = settled.plan.problem, None
+        if settled.most is None:
+            plan = plan_for(problem, x, w, self.request)
+        else:
+            # of these values only the number of products matters, which is mostly that of the call before
+            terms = len(terms_of(problem, w, settled.most) or ())
+            if terms == settled.terms:
+                return settled
+            plan = plan_conv(problem, replace(self.request, terms=terms))
         if plan is settled.plan:
-            return settled
-        return settled._replace(plan=plan, execute=self._execution(plan, settled.trimmed))
+            return settled._replace(terms=terms)
+        return settled._replace(plan=plan, terms=terms, execute=self._execution(plan, settled.trimmed))
 
     def _execution(self, plan: ConvPlan, trimmed: Trimmed | None) -> Executor:
         kernel = self.kernel
@@ -233,7 +241,10 @@ def _is_one_thing(plan: ConvPlan) -> bool:
 
 
 class _Settled(NamedTuple):
-    """What a `Runner` has settled, and the options it was settled under."""
+    """What a `Runner` has settled, and the options it was settled under.
+
+    Where the plan depends on it, it is for a kernel that is the sum of so many `terms` of at `most` so many.
+    """
 
     config: Config
     workers: int
@@ -244,6 +255,8 @@ class _Settled(NamedTuple):
     execute: Executor
     lone: bool = False
     sums: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    most: int | None = None
+    terms: int | None = None
 
 
 def _zeros(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:

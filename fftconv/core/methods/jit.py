@@ -4,7 +4,7 @@ Terms are added in the same order, each product rounded before it is added. (Com
 own products of them are fused.) So a call may be answered by `taps` while nothing is compiled yet, and later calls by
 compiled code, and no result depends on which.
 
-Loading the compiler and compiling takes some 70 ms, which no call is charged that cannot repay them: a call that
+Loading the compiler and compiling takes some 90 ms, which no call is charged that cannot repay them: a call that
 would lose more than that in `taps` has the loop compiled at once. The time that other calls spend in `taps` is
 added up, and when compiling would have paid for itself a background thread does it. `warm_up` does it at once.
 
@@ -36,6 +36,7 @@ from fftconv.core.methods.rows import (
     Sums,
     address,
     calls,
+    is_plain,
     last,
     line_up,
     put_back,
@@ -130,7 +131,7 @@ def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: i
         as_strided(np.empty(1, p.dtype), shape, steps)
         for shape, steps in zip((p.x_shape, p.out_shape), strides, strict=True)
     )
-    if not (_is_plain(x) and _is_plain(out)):
+    if not (is_plain(x) and is_plain(out)):
         return None
     inputs, outputs = by_group(p, x, out)
     # along the others rows find what lies outside; where they do not they are cut short
@@ -153,11 +154,6 @@ def _in_place(p: ConvProblem, loops: Loops, strides: tuple[Ints, Ints], phase: i
         phase=phase,
     )
     return calls(p, loops, geometry).at(begin, 0, target)
-
-
-def _is_plain(a: np.ndarray) -> bool:
-    """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
-    return a.strides[-1] == a.itemsize and whole_steps(a)
 
 
 def _answer(sums: Sums, window: np.ndarray, out: np.ndarray, scratch: Scratch) -> None:

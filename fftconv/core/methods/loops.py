@@ -39,6 +39,13 @@ from fftconv.core.methods import compiler
 
 # Vectors of outputs that are summed side by side. An addition takes four cycles, and one may begin in each.
 ABREAST = 4
+# The same of long rows that are summed alone, by the bytes of a vector: where those are few, what else is loaded for a
+# tap weighs more.
+LONE_ABREAST = {32: 8}
+# So many spots make a row long: what the last one repeats is little beside them.
+LONG_ROW = 4
+# Neighbours of a line that pairs of rows have loops of their own for.
+WRITTEN_OUT = (1,)
 
 FIELDS = (
     *(
@@ -155,6 +162,25 @@ line{s}.end:
   %more.lines{s} = icmp slt i64 %v{s}.next, {end}
   br i1 %more.lines{s}, label %line{s}, label %{after}
 """
+# The same without a loop over the places of a line, which are neighbours.
+_UNROLLED = """
+section{s}:
+  br label %line{s}
+line{s}:
+  %v{s} = phi i64 [ {begin}, %section{s} ], [ %v{s}.next, %line{s} ]
+{line_sums}
+  %line{s}.at = getelementptr i64, ptr %line.list, i64 %v{s}
+  %line{s}.place = load i64, ptr %line{s}.at
+  %outside{s} = icmp eq i64 %line{s}.place, {outside}
+  %from{s}.line = add i64 %base, %line{s}.place
+  %from{s} = add i64 %from{s}.line, %step
+{lines}
+{taps}
+  %v{s}.next = add i64 %v{s}, 1
+  %more.lines{s} = icmp slt i64 %v{s}.next, {end}
+  br i1 %more.lines{s}, label %line{s}, label %{after}
+"""
+_FIRST_STEP = "\n  %step = load i64, ptr %steps"
 _SOURCE = """\
   %there{s}.{q} = add i64 %from{s}, %j{q}
   %inside{s}.{q} = getelementptr {number}, ptr %x, i64 %there{s}.{q}
@@ -166,14 +192,14 @@ _WEIGHTS = """\
   %line{s}.{r}.first = mul i64 %line{s}.{r}.all, %taps
   %weights{s}.{r} = getelementptr {number}, ptr %weights, i64 %line{s}.{r}.first"""
 _WEIGHT = """\
-  %weight{s}.{r}.at = getelementptr {number}, ptr %weights{s}.{r}, i64 %k{s}
-  %weight{s}.{r} = load {number}, ptr %weight{s}.{r}.at, align 1
-  %w{s}.{r}.first = insertelement {vector} undef, {number} %weight{s}.{r}, i32 0
-  %w{s}.{r} = shufflevector {vector} %w{s}.{r}.first, {vector} undef, <{lanes} x i32> zeroinitializer"""
-_AT = "  %at{s}.{q} = getelementptr {number}, ptr %source{s}.{q}, i64 %step{s}"
+  %weight{t}.{r}.at = getelementptr {number}, ptr %weights{s}.{r}, i64 {k}
+  %weight{t}.{r} = load {number}, ptr %weight{t}.{r}.at, align 1
+  %w{t}.{r}.first = insertelement {vector} undef, {number} %weight{t}.{r}, i32 0
+  %w{t}.{r} = shufflevector {vector} %w{t}.{r}.first, {vector} undef, <{lanes} x i32> zeroinitializer"""
+_AT = "  %at{t}.{q} = getelementptr {number}, ptr %source{s}.{q}, i64 {step}"
 _LOAD = """\
-  %x{s}.{c}.at = getelementptr {vector}, ptr %at{s}.0, i64 {c}
-  %x{s}.{c} = load {vector}, ptr %x{s}.{c}.at, align 1"""
+  %x{t}.{c}.at = getelementptr {vector}, ptr %at{t}.0, i64 {c}
+  %x{t}.{c} = load {vector}, ptr %x{t}.{c}.at, align 1"""
 # As numbers without a sign, what lies before the first sample lies far beyond the last.
 _COLUMN = """\
   %column{s}.at = getelementptr i64, ptr %columns, i64 %k{s}
@@ -192,8 +218,8 @@ _END = """
   %end.first = insertelement {indices} undef, i32 %end, i32 0
   %end.all = shufflevector {indices} %end.first, {indices} undef, {indices} zeroinitializer"""
 _TERM = """\
-  %term{s}.{r}.{c} = {multiply} {vector} %w{s}.{r}, %x{s}.{c}
-  %sum{s}.{r}.{c} = {add} {vector} %tap{s}.{r}.{c}, %term{s}.{r}.{c}"""
+  %term{t}.{r}.{c} = {multiply} {vector} %w{t}.{r}, %x{t}.{c}
+  %sum{t}.{r}.{c} = {add} {vector} {before}.{r}.{c}, %term{t}.{r}.{c}"""
 _SPOT = """\
   %j{q}.at = getelementptr i64, ptr %spot.at, i64 {q}
   %j{q} = load i64, ptr %j{q}.at"""
@@ -206,7 +232,7 @@ _STORE = """\
   %to{r}.{c} = getelementptr {vector}, ptr %target{r}.{q}, i64 {i}
   store {vector} {sum}, ptr %to{r}.{c}, align 1"""
 _FIELD = """\
-  %{field}.at = getelementptr i64, ptr %call, i64 {i}
+  %{field}.at = getelementptr i64, ptr {row}, i64 {i}
   %{field}{number} = load i64, ptr %{field}.at"""
 _ADDRESS = "\n  %{field} = inttoptr i64 %{field}.number to ptr"
 _DECLARED = """
@@ -215,17 +241,82 @@ declare {vector} @llvm.masked.load.v{lanes}{short}.p0(ptr, i32, <{lanes} x i1>, 
 """
 
 
+TASK = ("next", "begins", "steps", "calls", "own", "moves", "jobs", "programs")
+"""What a thread is given to follow programs: a row of int64, addresses first. `next` points to a counter of jobs."""
+
+STEP = ("function", "call", "first", "end", "move")
+"""One step of a program: rows `first` to `end` of the call that lies so many bytes from the first one."""
+
+# Each thread has calls of its own, in which it writes what a step changes of those that all threads share. A job is a
+# program at one of several places: there all addresses of a call lie `moves` bytes further on.
+_PROGRAMS = """
+define void @programs(ptr %task) {{
+entry:
+{fields}
+  br label %claim
+claim:
+  %job = atomicrmw add ptr %next, i64 1 monotonic
+  %any = icmp slt i64 %job, %jobs
+  br i1 %any, label %begin, label %exit
+begin:
+  %place = udiv i64 %job, %programs
+  %placed = mul i64 %place, %programs
+  %program = sub i64 %job, %placed
+  %first.at = getelementptr i64, ptr %begins, i64 %program
+  %first = load i64, ptr %first.at
+  %end.at = getelementptr i64, ptr %first.at, i64 1
+  %end = load i64, ptr %end.at
+  %place.move = mul i64 %place, {per_place}
+  %moves.here = getelementptr i64, ptr %moves, i64 %place.move
+  br label %step
+step:
+  %i = phi i64 [ %first, %begin ], [ %i.next, %step ]
+  %step.number = mul i64 %i, {step}
+  %step.at = getelementptr i64, ptr %steps, i64 %step.number
+{loads}
+  %function.to = inttoptr i64 %function to ptr
+  %shared.call = getelementptr i8, ptr %calls, i64 %call
+  %own.call = getelementptr i8, ptr %own, i64 %call
+  %move.at = getelementptr i64, ptr %moves.here, i64 %move
+{addresses}
+  store i64 %first.row, ptr %own.call
+  %rows.at = getelementptr i64, ptr %own.call, i64 {rows}
+  store i64 %end.row, ptr %rows.at
+  call void %function.to(ptr %own.call)
+  %i.next = add i64 %i, 1
+  %more = icmp slt i64 %i.next, %end
+  br i1 %more, label %step, label %claim
+exit:
+  ret void
+}}
+"""
+_STEP_FIELD = """\
+  %{field}.in = getelementptr i64, ptr %step.at, i64 {i}
+  %{name} = load i64, ptr %{field}.in"""
+_MOVED = """\
+  %{field}.move.at = getelementptr i64, ptr %move.at, i64 {q}
+  %{field}.move = load i64, ptr %{field}.move.at
+  %{field}.shared.at = getelementptr i64, ptr %shared.call, i64 {i}
+  %{field}.shared = load i64, ptr %{field}.shared.at
+  %{field}.moved = add i64 %{field}.shared, %{field}.move
+  %{field}.own.at = getelementptr i64, ptr %own.call, i64 {i}
+  store i64 %{field}.moved, ptr %{field}.own.at"""
+MOVED = ("x", "weights", "out")
+
+
 @dataclass(frozen=True)
 class Shape:
     """What is summed side by side: `rows` of outputs, in each so many vectors of so many `lanes`.
 
-    With `edge` it is two vectors anywhere in a row, which may reach past its ends.
+    With `edge` it is two vectors anywhere in a row, which may reach past its ends. Lines of so many `taps`, which are
+    neighbours, are written out; of none, lines are of any length.
     """
 
     lanes: int
     abreast: int
     rows: int = 1
     edge: bool = False
+    taps: int = 0
 
     @property
     def outputs(self) -> int:
@@ -234,7 +325,7 @@ class Shape:
 
     @property
     def name(self) -> str:
-        return f"sum_{self.lanes}_{self.abreast}_{self.rows}{'_edge' * self.edge}"
+        return f"sum_{self.lanes}_{self.abreast}_{self.rows}_{self.taps}{'_edge' * self.edge}"
 
 
 def words(dtype: np.dtype, lanes: int) -> dict[str, object]:
@@ -271,6 +362,7 @@ def source(dtype: np.dtype, shape: Shape) -> str:
         name=shape.name,
         fields="\n".join(fields)
         + (_END.format(**own) if shape.edge else "")
+        + _FIRST_STEP * (shape.taps > 0)
         + "\n  %beyond = add i64 %long, 1",
         spots="\n".join(_SPOT.format(q=q) for q in spots),
         sums="\n".join(
@@ -308,44 +400,76 @@ def _section(shape: Shape, own: dict[str, object], at: tuple[int, range], sums: 
     (s, rows), vectors = at, range(shape.abreast)
     spots = vectors if shape.edge else range(1)
 
-    def each(line: str, **over: range) -> str:
+    def each(line: str, names: dict[str, object], **over: range) -> str:
         (name, values), *others = over.items()
-        if others:
-            (second, inner), *_ = others
-            return "\n".join(line.format(s=s, **{name: a, second: b}, **own) for a in values for b in inner)
-        return "\n".join(line.format(s=s, **{name: a}, **own) for a in values)
+        (second, inner) = others[0] if others else ("unused", range(1))
+        return "\n".join(
+            line.format(s=s, **{name: a, second: b}, **own, **names) for a in values for b in inner
+        )
 
     after = {**sums, **{(r, c): f"%sum{s}.{r}.{c}" for r in rows for c in vectors}}
     phi = "  %{to} = phi {vector} [ {before}, %{come} ], [ %sum{s}.{r}.{c}, %{back} ]"
     line_sums, tap_sums = [], []
     for r in rows:
         for c in vectors:
-            names, line = {"s": s, "r": r, "c": c, **own}, f"line{s}.{r}.{c}.before"
+            names, line, tap = {"s": s, "r": r, "c": c, **own}, f"line{s}.{r}.{c}.before", f"tap{s}.{r}.{c}"
             line_sums.append(
-                phi.format(to=line, before=sums[r, c], come=f"section{s}", back=f"line{s}.end", **names)
+                phi.format(
+                    to=tap if shape.taps else line,
+                    before=sums[r, c],
+                    come=f"section{s}",
+                    back=f"line{s}" if shape.taps else f"line{s}.end",
+                    **names,
+                )
             )
-            tap_sums.append(
-                phi.format(to=f"tap{s}.{r}.{c}", before=f"%{line}", come=f"line{s}", back=f"tap{s}", **names)
-            )
+            tap_sums.append(phi.format(to=tap, before=f"%{line}", come=f"line{s}", back=f"tap{s}", **names))
     masks = [_COLUMN.format(s=s)] if shape.edge else []
-    loads = each(_MASKED_LOAD if shape.edge else _LOAD, c=vectors)
-    taps = [each(_WEIGHT, r=rows), each(_AT, q=spots), *masks, loads, each(_TERM, r=rows, c=vectors)]
+    taps = []
+    for names in _places(s, shape.taps):
+        loads = each(_MASKED_LOAD if shape.edge else _LOAD, names, c=vectors)
+        at_places = [each(_WEIGHT, names, r=rows), each(_AT, names, q=spots)]
+        taps += [*at_places, *masks, loads, each(_TERM, names, r=rows, c=vectors)]
     parts = {
         "line_sums": "\n".join(line_sums),
         "tap_sums": "\n".join(tap_sums),
-        "lines": "\n".join([each(_SOURCE, q=spots), each(_WEIGHTS, r=rows)]),
+        "lines": "\n".join([each(_SOURCE, {}, q=spots), each(_WEIGHTS, {}, r=rows)]),
         "taps": "\n".join(taps),
     }
-    text = _SECTION
+    text = _UNROLLED if shape.taps else _SECTION
     for part, lines in parts.items():
         text = text.replace("{" + part + "}", lines)
     return text, after
 
 
+def _places(s: int, taps: int) -> list[dict[str, object]]:
+    """What differs between the places of a line that is written out; the last of them has the names of a loop's."""
+    if not taps:
+        return [{"t": s, "k": f"%k{s}", "step": f"%step{s}", "before": f"%tap{s}"}]
+    names = [*(f"{s}t{k}" for k in range(taps - 1)), s]
+    before = [f"%tap{s}", *(f"%sum{name}" for name in names)]
+    return [{"t": names[k], "k": k, "step": k, "before": before[k]} for k in range(taps)]
+
+
 def _field(i: int) -> str:
-    field = FIELDS[i]
-    address = i < FIELDS.index("block")
-    return (_FIELD + _ADDRESS * address).format(field=field, i=i, number=".number" * address)
+    return _loaded(FIELDS[i], i, "%call", i < FIELDS.index("block"))
+
+
+def _loaded(field: str, i: int, row: str, address: bool) -> str:
+    return (_FIELD + _ADDRESS * address).format(field=field, i=i, row=row, number=".number" * address)
+
+
+def programs_source() -> str:
+    """The function that follows programs, as text."""
+    names = {"first": "first.row", "end": "end.row"}
+    return _PROGRAMS.format(
+        fields="\n".join(_loaded(f, i, "%task", i < TASK.index("jobs")) for i, f in enumerate(TASK)),
+        loads="\n".join(_STEP_FIELD.format(field=f, name=names.get(f, f), i=i) for i, f in enumerate(STEP)),
+        addresses="\n".join(_MOVED.format(field=f, q=q, i=FIELDS.index(f)) for q, f in enumerate(MOVED)),
+        # of each of two passes
+        per_place=2 * len(MOVED),
+        step=len(STEP),
+        rows=FIELDS.index("rows"),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,32 +482,51 @@ class Loops:
         The widest first.
     edge : (Shape, Loop)
         The one that looks where a row ends.
+    programs : Loop
+        What calls them one after the other, as a program says.
     engine : object
         What keeps the code alive.
     """
 
     by_outputs: tuple[tuple[Shape, Loop], ...]
     edge: tuple[Shape, Loop]
+    programs: Loop
     engine: object
 
-    def of(self, n: int, paired: bool) -> tuple[Shape, Loop]:
-        """The loop for rows of n outputs, two rows at a time if it may be and there is one."""
-        fitting = [found for found in self.by_outputs if found[0].outputs <= n]
-        return max(fitting, key=lambda found: (found[0].outputs, found[0].rows if paired else -found[0].rows))
+    def of(self, n: int, paired: bool, taps: int = 0) -> tuple[Shape, Loop]:
+        """The loop for rows of n outputs, two rows at a time if it may be and there is one.
+
+        One that is written out for so many neighbours to a line is taken before one for any number.
+        """
+
+        def fits(shape: Shape) -> bool:
+            long = shape.abreast <= ABREAST or n >= LONG_ROW * shape.outputs
+            return long and shape.outputs <= n and shape.taps in (0, taps)
+
+        def rank(found: tuple[Shape, Loop]) -> tuple[int, int, int]:
+            shape = found[0]
+            return shape.rows if paired else -shape.rows, shape.outputs, shape.taps
+
+        return max((found for found in self.by_outputs if fits(found[0])), key=rank)
 
 
 def compiled(char: str) -> Loops:
-    """The loops of one dtype: some 40 ms, and 20 once for the compiler itself."""
+    """The loops of one dtype: some 55 ms, and 20 once for the compiler itself."""
     dtype = np.dtype(char)
-    lanes = compiler.vector_bytes() // dtype.itemsize
+    vector = compiler.vector_bytes()
+    lanes, lone = vector // dtype.itemsize, LONE_ABREAST.get(vector, ABREAST)
     # every function takes time to compile: short rows are not summed in pairs
-    wide = [Shape(lanes, ABREAST, 2), *(Shape(lanes, abreast) for abreast in (ABREAST, 2, 1))]
+    pairs = [Shape(lanes, ABREAST, 2, taps=taps) for taps in (0, *WRITTEN_OUT)]
+    wide = [*pairs, *(Shape(lanes, abreast) for abreast in sorted({lone, ABREAST, 2, 1}, reverse=True))]
     narrow = [Shape(n, 1) for n in {max(1, lanes // 4), 1} - {lanes}]
     edge = Shape(lanes, 2, edge=True)
     text = _DECLARED.format(**words(dtype, lanes)) + "".join(source(dtype, s) for s in [*wide, *narrow, edge])
-    engine = compiler.compiled(text)
+    engine = compiler.compiled(text + programs_source())
+
+    def function(name: str) -> Loop:
+        return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(name))
 
     def loop(shape: Shape) -> tuple[Shape, Loop]:
-        return shape, ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(shape.name))
+        return shape, function(shape.name)
 
-    return Loops(tuple(map(loop, wide + narrow)), loop(edge), engine)
+    return Loops(tuple(map(loop, wide + narrow)), loop(edge), function("programs"), engine)

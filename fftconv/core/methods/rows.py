@@ -35,6 +35,11 @@ def whole_steps(a: np.ndarray) -> bool:
     return not any(step % a.itemsize for step in a.strides)
 
 
+def is_plain(a: np.ndarray) -> bool:
+    """Whether windows of `a` can be read where they are: along the last axis neighbours are neighbours."""
+    return a.strides[-1] == a.itemsize and whole_steps(a)
+
+
 def line_up(window: np.ndarray, along: tuple[int, int], scratch: Scratch) -> np.ndarray:
     """`window` (N, G, I, \\*reach) such that neighbouring outputs along an axis read neighbours in memory.
 
@@ -147,6 +152,12 @@ def line_pairs(p: ConvProblem, axis: int, rows: int) -> int:
     return apart if rows >= 2 * apart else 0
 
 
+def neighbours(p: ConvProblem, axis: int) -> int:
+    """Taps of a line whose samples lie next to each other; 0 where they lie apart."""
+    taps = p.kernel_size[axis]
+    return taps if taps == 1 or p.stride[axis] == p.rhs_dilation[axis] == 1 else 0
+
+
 def _outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Every sum of one of each, those of the last operand next to each other."""
     found: np.ndarray = (a[:, None] + b).reshape(-1)
@@ -218,7 +229,7 @@ def calls(p: ConvProblem, loops: Loops, at: Geometry) -> Calls:
     length = -(-(end - begin) // count)
     if count > 1:
         length = -(-length // ROUND) * ROUND
-    shape, loop = loops.of(length, pair > 0)
+    shape, loop = loops.of(length, pair > 0, neighbours(p, at.axis))
     if shape.rows == 1:
         pair = 0
     # the last part may begin within the one before
