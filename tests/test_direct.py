@@ -282,6 +282,25 @@ def test_windows_read_where_they_are(dtype):
 
 
 @needs_compiler
+@pytest.mark.parametrize("extras", (Extras(batch=17), Extras(batch=9, groups=2, channels=(4, 6))))
+@pytest.mark.parametrize("pads", ("same", "full", "valid"))
+def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
+    """All kernels read some samples before they read the next ones: the bits of taps, also where the last are fewer."""
+    monkeypatch.setattr(loop_rows, "SHARE_BYTES", 68 * 2**10)
+    monkeypatch.setattr(loop_rows, "LOOP_MACS", 10_000)
+    jit.warm_up(np.dtype("f4"))
+    p = problem((60, 70), (3, 3), pads, "f4", extras)
+    shapes = (p.batch, 1, p.group_inputs, *p.input_size), (p.batch, 1, p.group_outputs, *p.output_size)
+    assert 1 < loop_rows.samples_a_call(p, *shapes) < p.batch
+    x, w = arrays(p)
+    want = answer("taps", p, x, w)
+    for workers in (1, 3):
+        got = poison(p.out_shape, p.dtype)
+        jit.execute(plan("jit", p, workers), x, w, got)
+        assert got.tobytes() == want.tobytes(), p
+
+
+@needs_compiler
 def test_awkward_memory_of_large_arrays():
     """Input and output that can or cannot be read and written where they are, rows backwards and all."""
     jit.warm_up(np.dtype("f4"))

@@ -286,7 +286,8 @@ def test_wisdom_needs_fftw(monkeypatch):
 
 
 def test_coefficients_are_found_again_from_times_that_they_predict():
-    old = BUILT_IN.direct
+    # a part of every time that shows
+    old = replace(BUILT_IN.direct, call=1e-5)
     slow = {**old.tap, "d": 2 * old.tap["d"]}
     truth = replace(old, call=3 * old.call, tap_call=0.4 * old.tap_call, tap=slow)
     wanted = [("call", None), ("tap_call", None), ("tap", "d")]
@@ -296,7 +297,7 @@ def test_coefficients_are_found_again_from_times_that_they_predict():
         p = problem((n, 8), (k, 2), np.dtype("f8"))
         predict = partial(lambda p, costs: seconds("taps", p, 1, costs), p)
         samples.append(Sample(str(p), predict(truth), predict))
-    found = fit(BUILT_IN.direct, wanted, 100 * samples)
+    found = fit(old, wanted, 100 * samples)
     for name in wanted:
         assert get(found, name) == pytest.approx(get(truth, name), rel=0.1)
     assert found.job == BUILT_IN.direct.job

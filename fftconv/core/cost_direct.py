@@ -18,7 +18,7 @@ from math import prod
 from typing import NamedTuple
 
 from fftconv.core.cells import Cells, chunks, cut
-from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes
+from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes, samples_a_call
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
@@ -33,6 +33,10 @@ LINE_BLOCK = 32768
 SHORT_LINE = 11
 SHORT_LINE_BLOCK = 2**20
 BAND_ROWS = (2, 4, 8, 16, 32)
+# Lines of one set of the innermost cache, and what lies between two addresses of the same set.
+WAYS, PAGE_BYTES = 8, 4096
+# Bytes of outputs of a row that compiled loops may sum abreast.
+ABREAST = (256, 128, 64, 16)
 
 FORMS = ("lines", "gemm", "taps")
 """The forms of the method "direct". "band" is not among them: it meets samples outside an output's window."""
@@ -64,10 +68,20 @@ class DirectCosts:
         Per multiply-add of the blocked form.
     handover : float
         By which a job of a matrix product, or of loops over a copy, takes longer beside other threads.
-    loop_step : float
-        One tap of the compiled form, for all the outputs that are summed abreast.
-    loop_start : float
-        To begin and to store the outputs that are summed abreast, whatever the taps.
+    loop_step : dict
+        One tap of the compiled form, for all the outputs that are summed abreast, by the bytes of these.
+    loop_line : float
+        To begin a line of taps for them.
+    loop_miss : float
+        The same, beyond that, where channels lie such that their rows cannot stay in the cache together.
+    loop_edge : float
+        One tap of the outputs at both ends of a row, which reach past it.
+    loop_call : float
+        Interpreter time of one call of a loop: for every kernel, and once more for the ends of rows.
+    loop_copy : float
+        Per byte of windows that are copied before they are summed; turned, as strides need it, they are twice that.
+    loop_desk : float
+        Interpreter time of a call that copies more than one window.
     line_call : float
         Interpreter time of one np.convolve.
     short_line : dict
@@ -92,8 +106,13 @@ class DirectCosts:
     tap_call: float
     tap: dict[str, float]
     handover: float
-    loop_step: float
-    loop_start: float
+    loop_step: dict[str, float]
+    loop_line: float
+    loop_miss: float
+    loop_edge: float
+    loop_call: float
+    loop_copy: float
+    loop_desk: float
     line_call: float
     short_line: dict[str, float]
     dot: dict[str, float]
@@ -257,28 +276,50 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 
 
 def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
-    """Taps of so many outputs abreast; rows that are short fill the vectors badly."""
-    lengths, size, middle = loop_lengths(p), p.dtype.itemsize, inside(p)
-    jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
-    n = p.output_size[-1] if middle else max(lengths[2:])
-    rows = prod(p.out_shape) / n
-    starts = rows * -(-n // abreast(n, size))
-    steps = starts * p.group_inputs * prod(p.kernel_size)
+    """Rows where they are, or window by window from copies; rows that are short fill the vectors badly."""
+    middle, jobs = inside(p), _jobs((p.groups, p.batch, *p.output_size), loop_lengths(p))
+    moved = host.stream * p.dtype.itemsize * (prod(p.x_shape) + prod(p.out_shape))
+    if middle is None:
+        return jobs, moved + _from_copies(p, jobs, host)
     # what is read in place is one job, whatever its size
-    copied = 1 + 2 * (p.ndim - len(open_axes(p))) if middle else jobs
-    moved = host.stream * size * (prod(p.x_shape) + prod(p.out_shape))
-    if not middle:
-        turned = p.stride[-1] > 1 or max(lengths[2:]) > lengths[-1]
-        window = jobs * _window(p, cut(p, (1,) * p.ndim), lengths)
-        moved += host.memory * size * window + (4 * host.copy * size * window if turned else 0.0)
-    return max(
-        jobs, 2 if middle else 1
-    ), copied * host.job + starts * host.loop_start + steps * host.loop_step + moved
+    around = 2 * (p.ndim - len(open_axes(p)))
+    desk = host.loop_desk if around else 0.0
+    rows = prod(p.out_shape[:-1])
+    ends = rows * p.group_inputs * prod(p.kernel_size) if _has_ends(p) else 0
+    samples = samples_a_call(
+        p, (p.batch, 1, p.group_inputs, *p.input_size), (p.batch, 1, p.group_outputs, *p.output_size)
+    )
+    calls = -(-p.batch // samples) * p.out_channels * (2 if ends else 1)
+    busy = (1 + around) * host.job + desk + calls * host.loop_call + ends * host.loop_edge
+    return max(jobs, 2), busy + rows * row_seconds(p, p.output_size[-1], host) + moved
 
 
-def abreast(n: int, size: int) -> int:
-    """Outputs of `size` bytes that compiled loops sum at a time in rows of n."""
-    return next(a for a in (256 // size, 128 // size, 64 // size, 16 // size, 1) if a <= n)
+def _has_ends(p: ConvProblem) -> bool:
+    """Whether rows in place have outputs that see what lies beyond them."""
+    (begin, end), m = (inside(p) or ((0, 0),))[-1], p.output_size[-1]
+    return end - begin < m and p.ndim - 1 in open_axes(p)
+
+
+def _from_copies(p: ConvProblem, jobs: int, host: DirectCosts) -> float:
+    """Every window copied, and turned where its rows lie along another axis or are strided."""
+    lengths = loop_lengths(p)[2:]
+    n = max(lengths)
+    copied = jobs * p.dtype.itemsize * _window(p, cut(p, (1,) * p.ndim), loop_lengths(p))
+    turned = p.stride[-1] > 1 or n > lengths[-1]
+    calls = max(jobs, p.groups) * p.group_outputs * host.loop_call + (host.loop_desk if jobs > 1 else 0.0)
+    sums = prod(p.out_shape) / n * row_seconds(p, n, host)
+    return jobs * host.job + calls + copied * host.loop_copy * (2 if turned else 1) + sums
+
+
+def row_seconds(p: ConvProblem, n: int, host: DirectCosts) -> float:
+    """Taps of so many of the n outputs of a row abreast, line by line of the kernel."""
+    size = p.dtype.itemsize
+    width = next(b for b in ABREAST if b <= n * size or b == ABREAST[-1])
+    lines = p.group_inputs * prod(p.kernel_size[:-1])
+    # planes that are whole pages apart share their sets, of which one is full with eight
+    miss = host.loop_miss if p.group_inputs > WAYS and size * prod(p.input_size) % PAGE_BYTES == 0 else 0.0
+    each = lines * (host.loop_line + miss + p.kernel_size[-1] * host.loop_step[str(width)])
+    return -(-n // max(1, width // size)) * each
 
 
 # --- lines

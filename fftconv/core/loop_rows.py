@@ -17,6 +17,9 @@ from fftconv.core.problem import ConvProblem, Ints
 LOOP_BYTES = 512 * 2**10
 ROW_BYTES = 32 * 2**10
 LOOP_MACS = 500_000
+# Input that all read before the next is read, and how long rows are whose ends are a good part of their lines.
+SHARE_BYTES = 256 * 2**10
+SHORT_ROW_BYTES = 2048
 # Outputs of a row that reads one row of input.
 LONE_ROW = 4096
 # Outputs, all and of one row, from where on it pays to read windows inside the input where they are, and only the
@@ -49,6 +52,21 @@ def row_outputs(p: ConvProblem) -> int:
     if p.group_inputs * prod(p.kernel_size[:-1]) == 1:
         return LONE_ROW
     return max(128, ROW_BYTES // (p.dtype.itemsize * p.group_inputs * prod(p.kernel_size[:-1])))
+
+
+def samples_a_call(p: ConvProblem, x: Ints, out: Ints) -> int:
+    """Samples of a batch that are answered before the next ones are.
+
+    Every kernel of a group reads the whole input, and so do the ends of rows after their middle. What they read should
+    be in the cache still, so they take turns at as many samples as stay there, in calls that are worth making. `x` and
+    `out` are shapes (N, G, C, \\*S).
+    """
+    every, kernels, sample = x[0], out[2], p.dtype.itemsize * prod(x[2:])
+    again = kernels > 1 or p.dtype.itemsize * out[-1] <= SHORT_ROW_BYTES
+    if not again or every * sample <= 4 * SHARE_BYTES:
+        return every
+    macs = x[2] * prod(p.kernel_size) * prod(out[3:])
+    return min(every, max(1, -(-LOOP_MACS // macs), SHARE_BYTES // sample))
 
 
 def line_axis_of(p: ConvProblem, along: int) -> int | None:

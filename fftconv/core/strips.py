@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import prod
 
 from fftconv.core.cells import Span
-from fftconv.core.cost_direct import DirectCosts, abreast, fits
+from fftconv.core.cost_direct import DirectCosts, fits, row_seconds
 from fftconv.core.loop_rows import SHORTEST_ROW
 from fftconv.core.passes import extents, passes
 from fftconv.core.problem import ConvProblem
@@ -109,6 +109,5 @@ def strip_seconds(p: ConvProblem, terms: int, host: DirectCosts) -> float:
     total += host.copy * size * terms * prod(p.out_shape)
     n = max(b - a for a, b in cut.columns)
     for q in passes(p, terms):
-        starts = prod(q.out_shape) / n * -(-n // abreast(n, size))
-        total += starts * (host.loop_start + q.group_inputs * prod(q.kernel_size) * host.loop_step)
+        total += prod(q.out_shape) / n * row_seconds(q, n, host)
     return total

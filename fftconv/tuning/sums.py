@@ -50,6 +50,14 @@ LONG: tuple[tuple[Ints, Ints], ...] = (
     ((300, 300), (13, 13)),
     ((60, 60, 60), (5, 5, 5)),
 )
+# Rows that are short beside the vectors, and windows that are copied.
+SHORT: tuple[tuple[Ints, Ints], ...] = (
+    ((28, 28), (3, 3)),
+    ((100, 100), (5, 5)),
+    ((100, 100), (13, 13)),
+    ((16, 16, 16), (5, 5, 5)),
+    ((32, 32, 32), (3, 3, 3)),
+)
 # What two workers share of banded products.
 SHARED: tuple[tuple[Ints, Ints], ...] = (
     ((700, 700), (5, 5)),
@@ -136,7 +144,10 @@ def _problems(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
     else:
         yield from (problem(x, w, dtype) for x, w in NARROW)
         if form == "jit":
-            yield from (problem(x, w, dtype) for x, w in LONG)
+            yield from (problem(x, w, dtype) for x, w in LONG + SHORT)
+            yield from (problem(x, w, dtype, (c, c)) for x, w, c in WIDE)
+            yield problem((64, 64), (9,) * 2, dtype).with_(batch=40)
+            yield problem((100, 100), (3, 3), dtype, (3, 16)).with_(stride=(2, 2))
         yield problem((64, 64), (3, 3), dtype, (4, 4))
         strided = problem((500, 500), (5, 5), dtype)
         yield strided.with_(stride=(2, 2))

@@ -15,9 +15,9 @@ import numpy as np
 
 from fftconv.core.boundary import fold
 from fftconv.core.cells import Span
-from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs
+from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs, samples_a_call
 from fftconv.core.methods.blocks import Scratch
-from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
+from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops, Shape
 from fftconv.core.problem import ConvProblem, Ints
 
 LINE_BYTES = 64
@@ -236,47 +236,70 @@ def calls(p: ConvProblem, loops: Loops, at: Geometry) -> Calls:
     parts = tuple(min(a, end - begin - length) for a in range(0, end - begin, length))
     phase = (at.phase + begin) % (LINE_BYTES // p.dtype.itemsize)
     begins = spots((begin, begin + length), shape.outputs, phase)
-    each = [(loop, shape, tables(p, at, lo, pair, parts), begins)]
+    passes = [Pass(loop, shape, tables(p, at, lo, pair, parts), begins)]
     if end - begin < m:
         shape, loop = loops.edge
-        each.append((loop, shape, tables(p, at, lo, 0), edge_spots(m, at.middle, shape.outputs)))
-    step, target = (strides[0] // p.dtype.itemsize for _, strides in (at.x, at.out))
+        passes.append(Pass(loop, shape, tables(p, at, lo, 0), edge_spots(m, at.middle, shape.outputs)))
+    apart = 0 if across is None else pair * (at.out[1][3 + across] // p.dtype.itemsize)
     taps = prod(p.kernel_size) * p.group_inputs
-    long = 1 if across is None else p.kernel_size[across]
-    numbers = [
-        {
-            "next": 0,
-            "x": g * at.x[1][1],
-            **{field: getattr(found, field).ctypes.data for field in Tables._fields},
-            "weights": g * at.weights[0] + o * at.weights[1],
-            "out": g * at.out[1][1] + o * at.out[1][2],
-            "spots": begins.ctypes.data,
-            "block": max(
-                1,
-                min(
-                    at.x[0][0] * found.starts.size // 8,
-                    LOOP_MACS // (taps * begins.size * shape.outputs * shape.rows),
-                ),
-            ),
-            "rows": at.x[0][0] * found.starts.size,
-            "each": found.starts.size,
-            "x.step": step,
-            "out.step": target,
-            "apart": 0 if across is None else pair * (at.out[1][3 + across] // p.dtype.itemsize),
-            "count": begins.size,
-            "others": found.outers.size,
-            "long": long,
-            "taps": found.steps.size,
-            "width": p.input_size[at.axis],
-        }
+    each = [(one, {**_fields(p, at, one), "apart": apart}) for one in passes]
+    every, samples = at.x[0][0], samples_a_call(p, at.x[0], at.out[0])
+    made = [
+        (one.loop, [row[field] for field in FIELDS])
+        for n in range(0, every, samples)
         for g in range(at.out[0][1])
         for o in range(at.out[0][2])
-        for _, shape, found, begins in each
+        for one, fixed in each
+        for row in [{**fixed, **_place(at, (n, g, o)), **_rows(one, min(samples, every - n), taps)}]
     ]
-    table = np.array([[row[field] for field in FIELDS] for row in numbers], np.int64)
-    kernels = at.out[0][1] * at.out[0][2]
-    alive = [array for _, _, found, begins in each for array in (*found, begins)]
-    return Calls([loop for loop, *_ in each] * kernels, table, tuple(alive))
+    table = np.array([row for _, row in made], np.int64)
+    alive = [array for one in passes for array in (*one.tables, one.spots)]
+    return Calls([loop for loop, _ in made], table, tuple(alive))
+
+
+class Pass(NamedTuple):
+    """A loop, and the tables and spots of the outputs that are its."""
+
+    loop: Loop
+    shape: Shape
+    tables: Tables
+    spots: np.ndarray
+
+
+def _fields(p: ConvProblem, at: Geometry, one: Pass) -> dict[str, int]:
+    """What all calls of a pass have in common."""
+    across = line_axis_of(p, at.axis)
+    step, target = (strides[0] // p.dtype.itemsize for _, strides in (at.x, at.out))
+    return {
+        "next": 0,
+        **{field: getattr(one.tables, field).ctypes.data for field in Tables._fields},
+        "spots": one.spots.ctypes.data,
+        "each": one.tables.starts.size,
+        "x.step": step,
+        "out.step": target,
+        "count": one.spots.size,
+        "others": one.tables.outers.size,
+        "long": 1 if across is None else p.kernel_size[across],
+        "taps": one.tables.steps.size,
+        "width": p.input_size[at.axis],
+    }
+
+
+def _place(at: Geometry, of: tuple[int, int, int]) -> dict[str, int]:
+    """Where a sample, a group and a kernel of it begin, in bytes."""
+    n, g, o = of
+    return {
+        "x": n * at.x[1][0] + g * at.x[1][1],
+        "weights": g * at.weights[0] + o * at.weights[1],
+        "out": n * at.out[1][0] + g * at.out[1][1] + o * at.out[1][2],
+    }
+
+
+def _rows(one: Pass, samples: int, taps: int) -> dict[str, int]:
+    """The rows of so many samples, and how many of them to claim at a time."""
+    rows = samples * one.tables.starts.size
+    macs = taps * one.spots.size * one.shape.outputs * one.shape.rows
+    return {"rows": rows, "block": max(1, min(rows // 8, LOOP_MACS // macs))}
 
 
 _ADDRESSES = slice(FIELDS.index("x"), FIELDS.index("out") + 1)
