@@ -102,8 +102,13 @@ def test_lax_transposed_is_the_adjoint(seed: int) -> None:
 def test_the_general_convolution_and_its_adjoint(seed: int) -> None:
     """Strides, both dilations, groups and pads of any sign at once: stride and input dilation change places."""
     c = Draw(seed)
-    spread, pads = c.ints(1, 4), tuple(zip(c.ints(-1, 4), c.ints(-1, 4), strict=True))
-    pads = tuple((lo + 2, hi + 2) for lo, hi in pads)
+    spread, lows, highs = c.ints(1, 4), c.ints(-2, 5), c.ints(-2, 5)
+    # pads that crop leave as much as the kernel reaches
+    reaches = [d * (k - 1) + 1 for d, k in zip(c.dilation, c.kernel, strict=True)]
+    lengths = [(n - 1) * b + 1 for n, b in zip(c.size, spread, strict=True)]
+    pads = tuple(
+        (lo, max(hi, reach - n - lo)) for lo, hi, reach, n in zip(lows, highs, reaches, lengths, strict=True)
+    )
     geometry = {"feature_group_count": c.groups, "method": c.method}
     ax = lax.conv_general_dilated(c.x, c.w, c.stride, pads, spread, c.dilation, **geometry)
     y = c.array(*ax.shape)
@@ -118,3 +123,42 @@ def test_the_general_convolution_and_its_adjoint(seed: int) -> None:
     turned = turned.swapaxes(1, 2).reshape(c.groups * inputs, -1, *c.kernel)
     aty = lax.conv_general_dilated(y, turned, spread, back, c.stride, c.dilation, **geometry)
     assert_equal_products(ax, y, c.x, aty)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_batch_groups(seed: int) -> None:
+    """Output channels of a block see one block of the batch, and give back to it alone."""
+    c, blocks = Draw(seed), 1 + seed % 3
+    members, pads = c.w.shape[1], tuple((p, p) for p in c.padding)
+    x, w = c.array(2 * blocks, members, *c.size), c.array(3 * blocks, members, *c.kernel)
+    ones = (1,) * c.axes
+    ax = lax.conv_general_dilated(
+        x, w, c.stride, pads, ones, c.dilation, batch_group_count=blocks, method=c.method
+    )
+    y = c.array(*ax.shape)
+    keywords = {"stride": c.stride, "padding": c.padding, "dilation": c.dilation, "method": c.method}
+    parts = [
+        INPUT[c.axes]((2, members, *c.size), kernels, np.ascontiguousarray(results), **keywords)
+        for kernels, results in zip(np.split(w, blocks), np.split(y, blocks, 1), strict=True)
+    ]
+    assert_equal_products(ax, y, x, np.concatenate(parts))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_local_and_patches(seed: int) -> None:
+    """The local operator is linear in its kernels and in its input; patches go back by kernels of a single one."""
+    c = Draw(seed)
+    channels, taps = c.x.shape[1], int(np.prod(c.kernel))
+    pads = tuple((p, p) for p in c.padding)
+    patches = lax.conv_general_dilated_patches(c.x, c.kernel, c.stride, pads, None, c.dilation)
+    kernels = c.array(2, *patches.shape[1:])
+    ax = lax.conv_general_dilated_local(c.x, kernels, c.stride, pads, c.kernel, None, c.dilation)
+    y = c.array(*ax.shape)
+    assert_equal_products(ax, y, kernels, np.einsum("nr...,no...->or...", patches.conj(), y))
+    spread = np.einsum("or...,no...->nr...", kernels.conj(), y)
+    single = np.tile(
+        np.eye(taps, dtype=y.dtype).reshape(taps, 1, *c.kernel), (channels, *(1,) * (c.axes + 1))
+    )
+    keywords = {"stride": c.stride, "padding": c.padding, "dilation": c.dilation, "groups": channels}
+    back = INPUT[c.axes](c.x.shape, single, spread, method=c.method, **keywords)
+    assert_equal_products(ax, y, c.x, back)

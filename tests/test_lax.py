@@ -419,6 +419,25 @@ def test_example_prints_shapes_and_dimension_numbers(
         assert line in printed
 
 
+def test_the_tour_is_the_same_in_jax() -> None:
+    """With nothing but the import changed, the calls of the example run in jax and give the same."""
+    jax_lax = pytest.importorskip("jax.lax")
+    tour = runpy.run_path(str(ROOT / "examples" / "general_convolutions.py"))
+    image, kernel = tour["squares"](), tour["diagonal_edges"]()
+    calls = {
+        "any layout": lambda: tour["any_layout"](image, kernel).values(),
+        "one axis": lambda: tour["one_axis"](),
+        "three axes": lambda: tour["three_axes"](),
+    }
+    for name, call in calls.items():
+        ours = list(call())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(tour["any_layout"].__globals__, "lax", jax_lax)
+            theirs = list(call())
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4, err_msg=name)
+
+
 # --- broken rules ------------------------------------------------------------------------------------------------
 
 X, W = np.ones((2, 4, 6), np.float32), np.ones((4, 4, 3), np.float32)
