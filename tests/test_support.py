@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import EXTRAS, PLAIN, Extras, arrays, problem, problems
 
+from fftconv.core import zeros
 from fftconv.core.plan import Request
 from fftconv.core.run import run
-from fftconv.core.support import window_counts
+from fftconv.core.support import reach_of, window_counts, windows_with
 
 SPECTRAL = ("fft", "overlap_save")
 SIZES = (((1500,), (100,)), ((40, 50), (6, 7)), ((14, 15, 16), (3, 1, 4)))
@@ -167,6 +168,71 @@ def test_window_counts(p, seed):
     flags = np.random.default_rng(seed).random(p.x_shape) < 0.3
     want = oracle.by_taps(p, flags.astype(np.int64), np.ones(p.w_shape, np.int64))
     np.testing.assert_array_equal(np.repeat(window_counts(p, flags), p.group_outputs, 1), want)
+
+
+@given(p=problems(), seed=st.integers(0, 1000), share=st.sampled_from((0.02, 0.3)))
+def test_windows_with(p, seed, share):
+    p = p.with_(lhs_dilation=(1,) * p.ndim, x_dtype=np.dtype("f8"))
+    if not all((*p.x_shape, *p.w_shape, *p.out_shape)):
+        return
+    rng = np.random.default_rng(seed)
+    x = np.where(rng.random(p.x_shape) < share, rng.standard_normal(p.x_shape), 0)
+    want = seen(p, x)
+    for samples in (x, x != 0, x.astype("c8"), np.asfortranarray(x)):
+        got = np.repeat(windows_with(p, samples), p.group_outputs, 1)
+        np.testing.assert_array_equal(got, want)
+    assert want.all() or not zeros._hold_some(p, reach_of(p, x))
+
+
+@pytest.mark.parametrize("kernel", ((1,), (2,), (31,), (6, 5)))
+def test_cells_that_hold_some(kernel):
+    """A gap that one window sees, wherever it begins, and none."""
+    for begin in range(2 * kernel[0]):
+        p = problem((200,) * len(kernel), kernel, "valid", "f8")
+        x = np.ones(p.x_shape)
+        assert zeros._hold_some(p, reach_of(p, x))
+        x[(0, 0, *(slice(60 + begin, 60 + begin + k) for k in kernel))] = 0
+        assert not zeros._hold_some(p, reach_of(p, x))
+
+
+@pytest.mark.parametrize("slab", (1, 700, 2**17))
+@pytest.mark.parametrize("workers", (1, 3))
+@pytest.mark.parametrize(
+    "extras", (PLAIN, Extras(batch=5), Extras(channels=(2, 4), groups=2), Extras(stride=2))
+)
+def test_slabs(monkeypatch, slab, workers, extras):
+    """However zeros are cut up: those at edges and in corners, along rows and along columns, and scattered ones."""
+    monkeypatch.setattr(zeros, "SLAB", slab)
+    monkeypatch.setattr(zeros, "PER_TAP", 1)
+    for i, (sizes, part) in enumerate(
+        (
+            (((30_000,), (90,)), np.s_[..., :11_000]),
+            (((150, 160), (9, 11)), np.s_[..., :70, :]),
+            (((150, 160), (9, 11)), np.s_[..., 60:]),
+            (((150, 160), (9, 11)), np.s_[..., 20:130, 30:150]),
+            (((40, 30, 50), (4, 5, 6)), np.s_[..., 10:30, 5:25, 20:]),
+        )
+    ):
+        p = problem(*sizes, "same", "f8", extras)
+        x, w = arrays(p, i)
+        x[part] = 0
+        x[..., -12:] *= np.random.default_rng(i).random(x[..., -12:].shape) < 0.01
+        got = run(p, x, w, None, Request(method="overlap_save", workers=workers))
+        blank = ~seen(p, x)
+        assert blank.any() and not got[blank].any() and got[~blank].all()
+
+
+def test_taps_of_zero_beside_a_nan():
+    """A kernel's margins of zeros are left out of its window, but zero times NaN is NaN."""
+    p = problem((20_000,), (300,), "same")
+    x, w = arrays(p)
+    w[..., :100] = 0
+    x[..., 5000:8000] = 0
+    x[..., 6500] = np.nan
+    got = run(p, x, w, None, Request(method="overlap_save"))[0, 0]
+    assert np.isnan(got).sum() == 300
+    finite = got[5150:7850]
+    assert not finite[~np.isnan(finite)].any()
 
 
 @pytest.mark.parametrize("method", SPECTRAL)

@@ -92,7 +92,7 @@ def _missed_by_tiles(plan: ConvPlan, operands: tuple[np.ndarray, ...], asked: To
     bad = ~(error <= allowed)
     if bad.any():
         # what sees nothing but zeros is exactly 0
-        bad &= np.repeat(windows_with(p, operands[0] != 0), p.group_outputs, 1)
+        bad &= np.repeat(windows_with(p, operands[0]), p.group_outputs, 1)
     if not bad.any():
         return None
     worst_at = np.argmax(np.where(bad, error / np.maximum(allowed, np.finfo(np.float64).tiny), 0))

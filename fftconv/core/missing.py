@@ -92,7 +92,7 @@ def watched(
     restorers = []
     if plan.chosen.tiling is not None:
         restorers += [] if kept else [signs_restorer(p, kernel)]
-        restorers += [clearer(p, kernel)] if zeros else []
+        restorers += [clearer(p, kernel, plan.workers)] if zeros else []
 
     lone = p.batch * p.out_channels == prod(axis.looks for axis in axes) == 1
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.excerpt import Box
-from fftconv.core.problem import ConvProblem
+from fftconv.core.problem import ConvProblem, at
 
 
 def window_counts(p: ConvProblem, flags: np.ndarray) -> np.ndarray:
@@ -61,26 +62,51 @@ def moving_sum(a: np.ndarray, axis: int, first: np.ndarray, taps: tuple[int, int
     return found
 
 
-def windows_with(p: ConvProblem, flags: np.ndarray) -> np.ndarray:
-    """Whether each output sees any flagged sample, of a problem without input dilation: (N, groups, \\*M).
+def windows_with(p: ConvProblem, samples: np.ndarray) -> np.ndarray:
+    """Whether each output sees any sample but zeros, of a problem without input dilation: (N, groups, \\*M)."""
+    return windows_of(p, reach_of(p, samples))
 
-    Windows of twice the length are pairs of neighbours, so bytes are joined a few times, whatever the kernel's length.
+
+def reach_of(p: ConvProblem, samples: np.ndarray) -> np.ndarray:
+    """All that windows reach, flagged where a sample is not zero: (N, groups, \\*spatial)."""
+    grouped = samples.reshape(p.batch, p.groups, p.group_inputs, *p.input_size)
+    sizes = zip(p.output_size, p.stride, p.dilated_kernel, strict=True)
+    reach = [(m - 1) * s + k for m, s, k in sizes]
+    wide = np.zeros((p.batch, p.groups, *reach), bool)
+    source, target = [], []
+    for n, length, (lo, _) in zip(p.input_size, reach, p.pads, strict=True):
+        first = max(0, -lo)
+        end = max(first, min(n, length - lo))
+        source.append(slice(first, end))
+        target.append(slice(first + lo, end + lo))
+    seen = grouped[at(*source)]
+    if p.group_inputs == 1:
+        np.not_equal(seen[:, :, 0], seen.dtype.type(0), out=wide[at(*target)])
+    else:
+        np.logical_or.reduce(seen, 2, out=wide[at(*target)])
+    return wide
+
+
+def windows_of(p: ConvProblem, wide: np.ndarray) -> np.ndarray:
+    """Which windows hold any flag of `reach_of`, which is contiguous: (N, groups, \\*M).
+
+    Windows of twice the length are pairs of neighbours, so bytes are joined a few times, whatever the kernel's length:
+    along every axis as one line of memory. Windows that begin at an end of a row would go on in the next one, and are
+    nobody's.
     """
-    grouped = flags.reshape(p.batch, p.groups, p.group_inputs, *p.input_size)
-    found: np.ndarray = grouped[:, :, 0] if p.group_inputs == 1 else np.logical_or.reduce(grouped, 2)
-    axes = zip(p.kernel_size, p.output_size, p.stride, p.pads, p.rhs_dilation, strict=True)
-    for a, (k, m, s, (lo, _), d) in enumerate(axes, 2):
-        n, reach, along = found.shape[a], (m - 1) * s + (k - 1) * d + 1, (slice(None),) * a
-        wide = np.zeros((*found.shape[:a], reach, *found.shape[a + 1 :]), bool)
-        seen = slice(max(0, -lo), max(0, min(n, reach - lo)))
-        wide[(*along, slice(seen.start + lo, seen.stop + lo))] = found[(*along, seen)]
+    line = wide.reshape(-1)
+    other = np.empty_like(line)
+    for pitch, k, d in zip(wide.strides[2:], p.kernel_size, p.rhs_dilation, strict=True):
         joined = 1
         while joined < k:
             step = min(joined, k - joined)
-            wide = wide[(*along, slice(0, -step * d))] | wide[(*along, slice(step * d, None))]
+            shift = step * d * pitch
+            pairs = other[: line.size - shift]
+            np.logical_or(line[:-shift], line[shift:], out=pairs)
+            line, other = pairs, line
             joined += step
-        found = wide[(*along, slice(None, None, s))]
-    return found
+    steps = (pitch * s for pitch, s in zip(wide.strides[2:], p.stride, strict=True))
+    return as_strided(line, (p.batch, p.groups, *p.output_size), (*wide.strides[:2], *steps), writeable=False)
 
 
 # --- signs

@@ -4,14 +4,15 @@ A window is that of the kernel without its margins of zeros. Where all of a wind
 of the cells of half its length that the samples are cut into; where it reaches outside, it holds the samples next to
 that edge. So only windows that hold a cell of zeros are looked at one by one. Cells are found in steps, each dearer
 than the one before and reached by fewer data: samples so dense that every window holds some, one sample of each cell,
-a few of those cells in which it is zero.
+a few of those cells in which it is zero. The box around what they find is cleared slab by slab, while it is in the
+cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -19,23 +20,29 @@ import numpy as np
 
 from fftconv.core.excerpt import Box, excerpt
 from fftconv.core.problem import ConvProblem, Ints, at
-from fftconv.core.support import bounding_box, moving_sum, windows_with
+from fftconv.core.support import bounding_box, moving_sum, reach_of, windows_of
+from fftconv.core.workers import for_each
 
 # Samples of which every single one is looked at sooner than cells of them.
 FEW = 2**14
-# Samples of a cell that are looked at, and by how many of the samples of an array that may go up.
+# Samples of a cell that are looked at, and one in how many of all samples at most.
 LOOKS = (8, 64)
 SHARE = 32
+# Cells, and a quarter of all, of which one by one a look takes as long as at all cells.
+MANY = 64
+# Samples whose flags are joined at a time, in the cache, and outputs of it for each tap that it shares with the next.
+SLAB = 2**17
+PER_TAP = 4
 
 Operands = tuple[np.ndarray, np.ndarray]
 Clear = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
-def clearer(p: ConvProblem, kernel: np.ndarray | None = None) -> Clear:
+def clearer(p: ConvProblem, kernel: np.ndarray | None = None, workers: int = 1) -> Clear:
     """What makes exactly 0 what sees nothing but zeros: a function of x, w and out.
 
-    `kernel` is the w of all calls, if one is. Nothing is done for kernels that are not finite, nor where outputs are
-    not: a sum of zeros may have a NaN among its terms.
+    `kernel` is the w of all calls, if one is. Up to `workers` threads clear what is found. Nothing is done for kernels
+    that are not finite: a sum of zeros has a NaN among its terms then. So may taps of zero have, at the margins.
     """
     known = None if kernel is None else without_margins(p, kernel)
     whole = _places(p)
@@ -44,10 +51,9 @@ def clearer(p: ConvProblem, kernel: np.ndarray | None = None) -> Clear:
         q = known or without_margins(p, w)
         here = whole if q is p else _places(q)
         if not all(_all_set(x[part]) for part in here.dense) and np.isfinite(w).all():
-            for zones in product(*here.zones):
-                box = _box(q, x, zones)
-                if box is not None:
-                    _clear(q, (x, w), out, box)
+            boxes = _together([box for zones in product(*here.zones) if (box := _box(q, x, zones))])
+            slabs = [slab for box in boxes for slab in _slabs(q, box)]
+            for_each(slabs, lambda slab: _clear(q, (x, w), out, slab, q is p), min(workers, len(slabs)))
         for part in here.blind if q is not p else ():
             target = out[part]
             out[part] = np.where(np.isfinite(target), 0, target)
@@ -175,30 +181,93 @@ def _box(p: ConvProblem, x: np.ndarray, zones: tuple[Zone, ...]) -> Box | None:
     return tuple(box) if all(begin < end for begin, end in box) else None
 
 
-def _clear(p: ConvProblem, operands: Operands, out: np.ndarray, box: Box) -> None:
-    """Set to 0 the outputs in `box` that see nothing but zeros."""
+def _together(boxes: list[Box]) -> list[Box]:
+    """One box instead of several that fill it: those at the edges are thin, and rows of few outputs slow."""
+    if len(boxes) < 2:
+        return boxes
+    whole = tuple((min(a for a, _ in spans), max(b for _, b in spans)) for spans in zip(*boxes, strict=True))
+    return [whole] if _outputs(whole) == sum(map(_outputs, boxes)) else boxes
+
+
+def _outputs(box: Box) -> int:
+    return prod(b - a for a, b in box)
+
+
+def _slabs(p: ConvProblem, box: Box) -> Iterator[Box]:
+    """A box in parts along the batch and the first spatial axis, each small enough for the cache."""
+    rows, span, *others = box
+    reach = [
+        (b - a - 1) * s + k for (a, b), s, k in zip(others, p.stride[1:], p.dilated_kernel[1:], strict=True)
+    ]
+    each = p.in_channels * prod(reach) * p.stride[0]
+    most = max(SLAB // each, PER_TAP * p.dilated_kernel[0] // p.stride[0], 1)
+    length = span[1] - span[0]
+    for a, b in _cut(rows, max(1, SLAB // (each * length))):
+        for c, d in _cut(span, most):
+            yield ((a, b), (c, d), *others)
+
+
+def _cut(span: tuple[int, int], most: int) -> Iterator[tuple[int, int]]:
+    """A span in even parts, as few as there can be of at most `most` each."""
+    begin, length = span[0], span[1] - span[0]
+    parts = -(-length // most)
+    bounds = [begin + length * i // parts for i in range(parts + 1)]
+    return pairwise(bounds)
+
+
+def _clear(p: ConvProblem, operands: Operands, out: np.ndarray, box: Box, all_taps: bool) -> None:
+    """Set to 0 the outputs in `box` that see nothing but zeros; finite ones only, if `p` has not all taps."""
     batch, *spans = box
     small, x, _ = excerpt(p, box, operands)
     target = out[(slice(*batch), slice(None), *(slice(*span) for span in spans))]
-    blank = np.isfinite(target)
-    if x.size:
-        blank &= ~np.repeat(windows_with(small, x != 0), p.group_outputs, 1)
-    np.copyto(target, 0, where=blank)
+    blank: np.ndarray | None = None
+    if x.size and (reach := reach_of(small, x)).any():
+        if _hold_some(small, reach):
+            return
+        seen = windows_of(small, reach)
+        blank = np.logical_not(seen if p.group_outputs == 1 else np.repeat(seen, p.group_outputs, 1))
+    if not all_taps:
+        finite = np.isfinite(target)
+        blank = finite if blank is None else blank & finite
+    if blank is None:
+        target[...] = 0
+    else:
+        np.copyto(target, 0, where=blank)
 
 
-def _cells_of_zeros(x: np.ndarray, zones: tuple[Zone, ...]) -> tuple[tuple[int, int], ...] | None:
+def _hold_some(p: ConvProblem, reach: np.ndarray) -> bool:
+    """Whether every window is sure to hold a flag: one of the cells in each window does, in one pass for all joins."""
+    if max(p.rhs_dilation) > 1:
+        return False
+    for a, k in enumerate(p.kernel_size, 2):
+        cell = (k + 1) // 2
+        count = reach.shape[a] // cell
+        cells = reach[(slice(None),) * a + (slice(0, count * cell),)]
+        reach = np.logical_or.reduce(
+            cells.reshape(*cells.shape[:a], count, cell, *cells.shape[a + 1 :]), a + 1
+        )
+    return bool(reach.all())
+
+
+def _cells_of_zeros(x: np.ndarray, zones: tuple[Zone, ...]) -> Box | None:
     """The box around the cells in which no look meets anything but zeros: batch, channels, cells per axis."""
     lengths = tuple(zone.length for zone in zones)
     inside = x[at(*(slice(z.first, z.first + z.length * z.cells) for z in zones))]
     cut = inside.reshape(*x.shape[:2], *(n for z in zones for n in (z.cells, z.length)))
     cells = cut.transpose(0, 1, *range(2, cut.ndim, 2), *range(3, cut.ndim, 2))
-    found: Any = np.nonzero(cells[(..., *(n // 2 for n in lengths))] == 0)
+    blank = cells[(..., *(n // 2 for n in lengths))] == 0
     for count in LOOKS:
-        if not found[0].size or found[0].size * count > x.size // SHARE:
+        found = int(np.count_nonzero(blank))
+        if not found or found * count > inside.size // SHARE:
             break
-        seen = cells[(*(a[:, None] for a in found), *_spread(lengths, count))].any(1)
-        found = tuple(a[~seen] for a in found)
-    return tuple((int(a.min()), int(a.max()) + 1) for a in found) if found[0].size else None
+        places = _spread(lengths, count)
+        if found > MANY + blank.size // 4:
+            for place in zip(*places, strict=True):
+                blank &= cells[(..., *place)] == 0
+        else:
+            where = np.nonzero(blank)
+            blank[where] = ~cells[(*(a[:, None] for a in where), *places)].any(1)
+    return bounding_box(blank)
 
 
 @lru_cache(maxsize=256)
