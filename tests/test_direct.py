@@ -319,6 +319,31 @@ def test_awkward_memory_of_large_arrays():
 
 
 @needs_compiler
+@pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
+@pytest.mark.parametrize("k", loops.WRITTEN_OUT)
+def test_lines_that_are_written_out_give_the_bits_of_taps(monkeypatch, dtype, k):
+    char = np.dtype(dtype).char
+    jit.warm_up(np.dtype(dtype))
+    mine = warmth.Warmth(lambda key: loops.written_out(char, k, warmth.warmth.loops[char]))
+    monkeypatch.setattr(jit, "written", mine)
+    mine.prepare(f"{char}{k}")
+    assert mine.loops[f"{char}{k}"].of(300, True, k)[0].taps == k
+    assert mine.loops[f"{char}{k}"].of(300, True, k + 1)[0].taps == 0
+    for size, kernel, extras in (
+        ((90, 140), (k, k), Extras()),
+        ((90, 140), (2, k), Extras(batch=2, channels=(2, 4), groups=2)),
+        ((5, 40, 70), (3, 2, k), Extras()),
+        ((90, 140), (3, k), Extras(dilation=(1, 2))),
+    ):
+        for pads in ("same", "full", "valid"):
+            p = problem(size, kernel, pads, dtype, extras)
+            x, w = arrays(p)
+            got = poison(p.out_shape, p.dtype)
+            jit.execute(plan("jit", p, 2), x, w, got)
+            np.testing.assert_array_equal(got, answer("taps", p, x, w))
+
+
+@needs_compiler
 def test_signed_zeros_are_those_of_taps():
     jit.warm_up(np.dtype("f8"))
     p = problem((40, 40), (3, 3), "same", "f8")

@@ -17,6 +17,7 @@ from fftconv.core.problem import ConvProblem, Ints
 # What lies between two passes, of one worker; where slabs stand in for strips, of which it is less.
 SLAB_BYTES = 3 * 2**20
 SHORT_SLAB_BYTES = 2**19
+LINE_BYTES = 64
 # Products that a kernel may be the sum of. Beyond two axes one is looked for.
 MOST_TERMS = 3
 # What may be left of a kernel beside its products, in its 2-norm, over the eps of the result's dtype.
@@ -103,7 +104,14 @@ def slab(p: ConvProblem, box: Box) -> tuple[ConvProblem, tuple[slice, ...]]:
 
 def between(p: ConvProblem, terms: int) -> int:
     """Bytes of what lies between the passes of one slab."""
-    return p.dtype.itemsize * sum(prod(q.x_shape) for q in passes(p, terms)[1:])
+    return p.dtype.itemsize * sum(prod(spread(q)) for q in passes(p, terms)[1:])
+
+
+def spread(q: ConvProblem) -> Ints:
+    """The array of which a pass after the first reads a part: no row is a power of two from the next one."""
+    *others, last = q.x_shape
+    line = LINE_BYTES // q.dtype.itemsize
+    return (*others[:2], *(n + 1 for n in others[2:]), -(-last // line) * line + line)
 
 
 def separable_error(p: ConvProblem, terms: int) -> float:

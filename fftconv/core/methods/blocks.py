@@ -89,7 +89,9 @@ class Scratch(threading.local):
         size = prod(shape)
         flat = self.kept.get(name)
         if flat is None or flat.size < size:
-            # blocks differ by a row or two, and what was handed out before stays alive
+            # blocks differ by a row or two, and what was handed out before stays alive only where it is in use
+            del flat
+            self.kept.pop(name, None)
             flat = self.kept[name] = np.empty(size + size // 16, dtype)
         return flat[:size].reshape(shape)
 

@@ -28,7 +28,7 @@ from fftconv.core.cells import cut
 from fftconv.core.loop_rows import Box, frame, held_outputs, inside, line_axis_of, open_axes, whole_boxes
 from fftconv.core.methods import taps
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
-from fftconv.core.methods.loops import Loops
+from fftconv.core.methods.loops import WRITTEN_OUT, Loops
 from fftconv.core.methods.rows import (
     LINE_BYTES,
     Calls,
@@ -38,11 +38,13 @@ from fftconv.core.methods.rows import (
     calls,
     is_plain,
     last,
+    line_pairs,
     line_up,
+    neighbours,
     put_back,
     whole_steps,
 )
-from fftconv.core.methods.warmth import warmth
+from fftconv.core.methods.warmth import warmth, written
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, Ints, at
 from fftconv.core.workers import for_each
@@ -51,12 +53,24 @@ from fftconv.core.workers import for_each
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
     char = plan.problem.dtype.char
     loops = warmth.loops.get(char) or warmth.at_once(plan)
-    if loops is not None:
-        run(loops, plan, (x, w), out)
-        return
     begin = perf_counter()
-    taps.execute(plan, x, w, out)
-    warmth.spent(char, perf_counter() - begin)
+    if loops is None:
+        taps.execute(plan, x, w, out)
+        warmth.spent(char, perf_counter() - begin)
+        return
+    key = _written_key(plan.problem)
+    run(written.loops.get(key, loops), plan, (x, w), out)
+    if key and key not in written.begun:
+        written.spent(key, perf_counter() - begin)
+
+
+@lru_cache(maxsize=1024)
+def _written_key(p: ConvProblem) -> str:
+    """Which loops are written out for pairs of rows of `p`, an empty string where none are."""
+    axis = p.ndim - 1
+    long, across = neighbours(p, axis), line_axis_of(p, axis)
+    paired = across is not None and line_pairs(p, axis, p.output_size[across]) > 0
+    return f"{p.dtype.char}{long}" if paired and long in WRITTEN_OUT and inside(p) is not None else ""
 
 
 def warm_up(dtype: np.dtype) -> None:

@@ -31,7 +31,8 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +45,8 @@ ABREAST = 4
 LONE_ABREAST = {32: 8}
 # So many spots make a row long: what the last one repeats is little beside them.
 LONG_ROW = 4
-# Neighbours of a line that pairs of rows have loops of their own for.
-WRITTEN_OUT = (1,)
+# Neighbours of a line that pairs of rows have loops of their own for, which are compiled when they are needed.
+WRITTEN_OUT = (3, 5, 7)
 
 FIELDS = (
     *(
@@ -516,17 +517,27 @@ def compiled(char: str) -> Loops:
     vector = compiler.vector_bytes()
     lanes, lone = vector // dtype.itemsize, LONE_ABREAST.get(vector, ABREAST)
     # every function takes time to compile: short rows are not summed in pairs
-    pairs = [Shape(lanes, ABREAST, 2, taps=taps) for taps in (0, *WRITTEN_OUT)]
+    pairs = [Shape(lanes, ABREAST, 2, taps=taps) for taps in (0, 1)]
     wide = [*pairs, *(Shape(lanes, abreast) for abreast in sorted({lone, ABREAST, 2, 1}, reverse=True))]
     narrow = [Shape(n, 1) for n in {max(1, lanes // 4), 1} - {lanes}]
     edge = Shape(lanes, 2, edge=True)
     text = _DECLARED.format(**words(dtype, lanes)) + "".join(source(dtype, s) for s in [*wide, *narrow, edge])
     engine = compiler.compiled(text + programs_source())
 
-    def function(name: str) -> Loop:
-        return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(name))
-
     def loop(shape: Shape) -> tuple[Shape, Loop]:
-        return shape, function(shape.name)
+        return shape, _function(engine, shape.name)
 
-    return Loops(tuple(map(loop, wide + narrow)), loop(edge), function("programs"), engine)
+    return Loops(tuple(map(loop, wide + narrow)), loop(edge), _function(engine, "programs"), engine)
+
+
+def written_out(char: str, taps: int, loops: Loops) -> Loops:
+    """`loops` of a dtype, and one for pairs of rows whose lines have so many neighbours: some 20 ms."""
+    dtype = np.dtype(char)
+    shape = Shape(compiler.vector_bytes() // dtype.itemsize, ABREAST, 2, taps=taps)
+    engine = compiler.compiled(_DECLARED.format(**words(dtype, shape.lanes)) + source(dtype, shape))
+    found = (shape, _function(engine, shape.name)), *loops.by_outputs
+    return replace(loops, by_outputs=found, engine=(engine, loops.engine))
+
+
+def _function(engine: Any, name: str) -> Loop:
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address(name))

@@ -315,7 +315,7 @@ class Calls(NamedTuple):
     def at(self, x: int, weights: int, out: int) -> Calls:
         """The same, so many bytes further on; it begins anew."""
         numbers = self.numbers.copy()
-        numbers[:, _ADDRESSES] += (x, weights, out)
+        numbers[:, _ADDRESSES] += np.array((x, weights, out), np.int64)
         return Calls(self.loops, numbers, self.alive)
 
     def make(self) -> None:

@@ -18,7 +18,16 @@ from fftconv.core.methods import strips
 from fftconv.core.methods.blocks import Scratch, correlation_kernel
 from fftconv.core.methods.rows import is_plain
 from fftconv.core.methods.warmth import warmth
-from fftconv.core.passes import SHORT_SLAB_BYTES, SLAB_BYTES, extents, passes, slab, slab_lengths
+from fftconv.core.passes import (
+    LINE_BYTES,
+    SHORT_SLAB_BYTES,
+    SLAB_BYTES,
+    extents,
+    passes,
+    slab,
+    slab_lengths,
+    spread,
+)
 from fftconv.core.plan import ConvPlan, Request
 from fftconv.core.problem import ConvProblem
 from fftconv.core.separability import REMEMBERED_BYTES, terms_of
@@ -29,7 +38,6 @@ from fftconv.core.zeros import clearer
 if TYPE_CHECKING:
     from fftconv.core.run import Runner
 
-LINE_BYTES = 64
 # Of a slab's own: nobody need look at its kernels again, and its siblings have the other threads.
 PASS = Request(workers=1, terms=0)
 LOOPS = Request("jit", workers=1, terms=0)
@@ -138,9 +146,7 @@ def _spread(scratch: Scratch, p: ConvProblem) -> np.ndarray:
 
     Rows begin where lines do.
     """
-    *others, last = p.x_shape
-    line = LINE_BYTES // p.dtype.itemsize
-    wide = (*others[:2], *(n + 1 for n in others[2:]), -(-last // line) * line + line)
+    wide, line = spread(p), LINE_BYTES // p.dtype.itemsize
     flat = scratch.take(f"pass {p.kernel_size}", (prod(wide) + line,), p.dtype)
     first = -(flat.ctypes.data // p.dtype.itemsize) % line
     return flat[first : first + prod(wide)].reshape(wide)[tuple(slice(n) for n in p.x_shape)]

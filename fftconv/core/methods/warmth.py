@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from fftconv.core.cost_direct import WARM_UP_SECONDS, seconds
-from fftconv.core.methods.loops import compiled
+from fftconv.core.methods.loops import Loops, compiled, written_out
 from fftconv.core.plan import ConvPlan
 from fftconv.core.profile import in_force
 
@@ -63,6 +63,14 @@ class Warmth(Generic[T]):
 
 
 warmth = Warmth(compiled)
+
+
+def _written_out(key: str) -> Loops:
+    return written_out(key[0], int(key[1:]), warmth.loops[key[0]])
+
+
+# Loops with more for lines of a few taps beside, such as "f3", once calls with such kernels have repaid that too.
+written = Warmth(_written_out)
 
 
 def _after_fork() -> None:
