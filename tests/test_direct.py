@@ -393,10 +393,11 @@ def test_one_short_line(dtype, flip):
 
 @pytest.mark.parametrize("mode", ("full", "same", "valid"))
 @pytest.mark.parametrize("sizes", ((500, 10), (10, 500), (7, 7), (100_000, 2)))
-def test_a_short_line_again(mode, sizes):
+@pytest.mark.parametrize("unit", ((1, 0), (1, 1j)), ids=("real", "complex"))
+def test_a_short_line_again(mode, sizes, unit):
     """The second call with plain arrays goes past problem and views, and gives what the first one did."""
     rng = np.random.default_rng(0)
-    a, b = (rng.standard_normal(n)[::-1] for n in sizes)
+    a, b = (rng.standard_normal((n, 2))[::-1] @ unit for n in sizes)
     for ours, theirs in (
         (fftconv.convolve, scipy.signal.convolve),
         (fftconv.correlate, scipy.signal.correlate),

@@ -18,7 +18,7 @@ from math import prod
 from typing import NamedTuple
 
 from fftconv.core.cells import Cells, chunks, cut
-from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes, samples_a_call
+from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes, row_outputs, samples_a_call
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
@@ -277,11 +277,12 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 
 def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     """Rows where they are, or window by window from copies; rows that are short fill the vectors badly."""
-    middle, jobs = inside(p), _jobs((p.groups, p.batch, *p.output_size), loop_lengths(p))
+    middle = inside(p)
     moved = host.stream * p.dtype.itemsize * (prod(p.x_shape) + prod(p.out_shape))
     if middle is None:
+        jobs = _jobs((p.groups, p.batch, *p.output_size), loop_lengths(p))
         return jobs, moved + _from_copies(p, jobs, host)
-    # what is read in place is one job, whatever its size
+    # what is read in place is one job, whatever its size, of which threads claim parts of rows
     around = 2 * (p.ndim - len(open_axes(p)))
     desk = host.loop_desk if around else 0.0
     rows = prod(p.out_shape[:-1])
@@ -291,7 +292,8 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     )
     calls = -(-p.batch // samples) * p.out_channels * (2 if ends else 1)
     busy = (1 + around) * host.job + desk + calls * host.loop_call + ends * host.loop_edge
-    return max(jobs, 2), busy + rows * row_seconds(p, p.output_size[-1], host) + moved
+    claims = rows * -(-p.output_size[-1] // row_outputs(p))
+    return claims, busy + rows * row_seconds(p, p.output_size[-1], host) + moved
 
 
 def _has_ends(p: ConvProblem) -> bool:

@@ -47,10 +47,14 @@ def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.n
     Its attribute `sums`, where there is one, makes a new line of a line and a kernel.
     """
     whole = _whole(p.input_size[0], p.kernel_size[0], p.output_size[0], p.pads[0][0])
-    if whole is None or p.dtype.kind == "c" or not p.x_dtype == p.w_dtype == p.dtype:
+    if whole is None or not p.x_dtype == p.w_dtype == p.dtype:
         return execute
     turned = slice(None, None, -1)
-    sums = (lambda x, w: whole(x, w[turned])) if p.flip else whole
+    sums = (
+        (lambda x, w: whole(x, conjugate(p, w)))
+        if p.dtype.kind == "c"
+        else ((lambda x, w: whole(x, w[turned])) if p.flip else whole)
+    )
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         out[0, 0] = sums(x[0, 0], w[0, 0])
