@@ -95,8 +95,6 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     constants = np.array([0, layout.problem.outside.fill], spec.dtype)
     most = max(1, MOST_BYTES // (spec.nbytes * layout.problem.group_outputs))
     heads = (_address(counter), script.jobs, most, *script.addresses)
-    ends = tuple(map(_address, (x, out)))
-    others = tuple(map(_address, (spectra, constants, ready)))
     caller, single = get_ident(), layout.problem.group_outputs == 1
 
     def end() -> None:
@@ -120,6 +118,8 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
                 assert there is not None
                 assert back is not None
                 scratch = (there.signal, there.spectrum, back.signal, back.spectrum)
+                # asked for here, so that arrays live as long as a helper whose call was broken off
+                ends, others = map(_address, (x, out)), map(_address, (spectra, constants, ready))
                 bases = (*ends, *scratch, *others, there.execute, *there.forward, *back.backward)
                 # last, what a worker notes
                 call = np.array([*heads, 0, *bases, 0, there.spectrum - back.spectrum], np.int64)
