@@ -34,6 +34,7 @@ KINDS = {
     "plain": PLAIN,
     "rows": Extras(batch=5),
     "depthwise": Extras(batch=2, channels=(3, 3), groups=3),
+    "bank": Extras(channels=(2, 6), groups=2),
     "stride": Extras(stride=2),
     "dilation": Extras(batch=2, dilation=(1, 3)),
 }
@@ -116,12 +117,51 @@ def test_memory_of_any_layout(compiled):
         assert got.tobytes() == want.tobytes(), name
 
 
+@pytest.mark.parametrize("workers", (1, 3))
+def test_outputs_of_one_input_shared_by_jobs(compiled, workers):
+    """Jobs yield 6 of 18 outputs each if there are workers to share them, else all."""
+    p = problem((301,), (7,), "same", "f8", Extras(batch=2, channels=(3, 54), groups=3))
+    tiling = cut(p, (512,), 1)
+    assert channels_of(TileLayout(p, tiling)).outputs_of_one == 6
+    got, want = answers(p, tiling, arrays(p), workers)
+    assert got.tobytes() == want.tobytes() and any(compiled)
+
+
+def test_one_forward_transform_per_tile(compiled, monkeypatch):
+    made, inner = [], script.Script
+    monkeypatch.setattr(script, "Script", lambda jobs: made.append(inner(jobs)) or made[-1])
+    script._script.cache_clear()
+    p = problem((301,), (7,), "same", "f8", Extras(channels=(1, 24)))
+    got, want = answers(p, cut(p, (64,), 1), arrays(p), workers=1)
+    assert got.tobytes() == want.tobytes()
+    (each,) = made
+    executes = np.split(each.steps[:, 0], each.firsts[1:-1])
+    assert each.jobs > 4
+    assert all((job == script.warmth.loops["d"].functions["execute"]).sum() == 25 for job in executes)
+
+
+@pytest.mark.parametrize("axis", (0, 1))
+def test_repeated_spectra_are_read_from_one(compiled, axis):
+    """Blocks and carried rows have one spectrum, but zeros in a padded scratch stay zeros."""
+    nfft, kernel = [1, 1, 64], [1, 1, 4]
+    nfft[axis], kernel[axis] = 16, 3
+    p = problem((40, 40, 100), tuple(kernel), "same", "f8")
+    tiling = cut(p, tuple(nfft), 2)
+    step = list(tiling.step)
+    step[1 - axis] = 32
+    layout = TileLayout(p, replace(tiling, step=tuple(step)))
+    pitch = get_engine(layout.dtype).spectrum_pitch(channels_of(layout).tile_spec)
+    assert layout.repeats_spectra and (pitch[4 - axis] > 32) == (axis == 0)
+    got, want = answers(p, layout.tiling, arrays(p))
+    assert got.tobytes() == want.tobytes() and any(compiled)
+
+
 def test_what_is_not_plain_is_left_to_numpy(compiled):
     for dtype, extras in (
         ("i4", PLAIN),
         ("g", PLAIN),
         (("f4", "f8", "f8"), PLAIN),
-        ("f8", Extras(channels=(1, 3))),
+        ("f8", Extras(channels=(2, 3))),
     ):
         p = problem((301,), (7,), "same", dtype, extras)
         answers(p, cut(p, (32,), 2), arrays(p, bound=100))

@@ -127,9 +127,11 @@ class FFTSpec:
 
 
 class Addresses(NamedTuple):
-    """Calls that run a plan: ``execute(address)`` for every address of a direction, in order."""
+    """Calls that run a plan: ``execute(address)`` for every address of a direction, in order; and its scratch."""
 
     execute: int
+    signal: int
+    spectrum: int
     forward: tuple[int, ...]
     backward: tuple[int, ...]
 

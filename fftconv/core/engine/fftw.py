@@ -34,12 +34,16 @@ class FFTWPlan(FFTPlan):
         False once FFTW has refused a direction, which scipy.fft then serves on the same scratch.
     """
 
-    __slots__ = ("_backward_runs", "_effort", "_forward_runs", "_limit", "_natives", "_whole", "native")
+    __slots__ = (
+        *("_addresses", "_backward_runs", "_effort", "_forward_runs"),
+        *("_limit", "_natives", "_whole", "native"),
+    )
 
     def __init__(self, spec: FFTSpec, effort: str, limit: float) -> None:
         self._forward_runs: tuple[Execute, ...] = ()
         self._backward_runs: tuple[Execute, ...] = ()
         self._natives: tuple[tuple[NativePlan, ...], ...] | None = None
+        self._addresses: Addresses | None = None
         self.spec = spec
         self.signal, signal = allocate(spec.shape, spec.axes, spec.dtype)
         self.spectrum, self._whole = allocate(spec.spectrum_shape, spec.axes, spec.spectrum_dtype)
@@ -85,10 +89,11 @@ class FFTWPlan(FFTPlan):
     def addresses(self) -> Addresses | None:
         if self._natives is None:
             self._natives = self._plan_natives()
-        if not self._natives:
-            return None
-        forward, backward = (tuple(plan.address for plan in plans) for plans in self._natives)
-        return Addresses(self._natives[0][0].execute, forward, backward)
+            if self._natives:
+                forward, backward = (tuple(plan.address for plan in plans) for plans in self._natives)
+                scratch = self.signal.ctypes.data, self._whole.ctypes.data
+                self._addresses = Addresses(self._natives[0][0].execute, *scratch, forward, backward)
+        return self._addresses
 
     def _plan_natives(self) -> tuple[tuple[NativePlan, ...], ...]:
         """Both directions for compiled code, after Python's so that they are the same; nothing where it cannot be."""

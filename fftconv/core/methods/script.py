@@ -1,13 +1,15 @@
 """The jobs of a spectral method written down as steps that compiled code takes (see `steps.py`).
 
 What is written is what `spectral._multiply` does with `tiles.py`, for the plain case: samples and outputs have the
-scratch's own type, an output sees one input and an input one output, nothing is rounded and no pedestal taken. Rows
-of steps hold no address of the caller's, only distances. So they are kept, and serve every array with the same strides.
+scratch's own type, an output sees one input, nothing is rounded and no pedestal taken. Where an input is seen by
+several outputs, its spectrum stays, and products and inverses have scratch of their own. Rows of steps hold no address
+of the caller's, only distances. So they are kept, and serve every array with the same strides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from itertools import product
 from threading import get_ident
@@ -18,7 +20,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.channels import Channels, ranges
 from fftconv.core.engine.base import Engine, FFTPlan
-from fftconv.core.jobs import KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.jobs import EVERY, KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.lazy import lazy
 from fftconv.core.methods.copies import CLAMP, LOOK
 from fftconv.core.methods.steps import BASES, Steps, compiled
 from fftconv.core.methods.tiles import Sink, Source
@@ -41,12 +44,19 @@ warmth: Warmth[Steps] = Warmth(compiled)
 
 
 class Script:
-    """The steps of all jobs: those of job i are the rows from ``firsts[i]`` to ``firsts[i + 1]``."""
+    """The steps of all jobs: those of job i are the rows from ``firsts[i]`` to ``firsts[i + 1]``.
+
+    Attributes
+    ----------
+    addresses : tuple of int
+        Of `firsts` and `steps`: it takes as long to ask an array for its address as to claim a job.
+    """
 
     def __init__(self, jobs: list[list[Ints]]) -> None:
         self.jobs = len(jobs)
         self.firsts = np.cumsum([0, *map(len, jobs)], dtype=np.int64)
         self.steps = np.array([row for job in jobs for row in job], np.int64)
+        self.addresses = _address(self.firsts), _address(self.steps)
 
 
 class Work(NamedTuple):
@@ -77,14 +87,15 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     if steps is None or not is_plain(layout, x, out):
         return False
     with engine.borrow(spec) as plan:
-        script = _script_for(layout, steps, plan, work)
+        outputs = channels.outputs_of_one if workers > 1 else layout.problem.group_outputs
+        script = _script_for(layout, steps, plan, work, outputs)
     if script is None:
         return False
     counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
     constants = np.array([0, layout.problem.outside.fill], spec.dtype)
-    most = max(1, MOST_BYTES // spec.nbytes)
-    heads: tuple[int | np.ndarray, ...] = (counter, script.jobs, most, script.firsts, script.steps)
-    caller = get_ident()
+    most = max(1, MOST_BYTES // (spec.nbytes * layout.problem.group_outputs))
+    heads = (_address(counter), script.jobs, most, *script.addresses)
+    caller, single = get_ident(), layout.problem.group_outputs == 1
 
     def end() -> None:
         counter[0], ready[0] = script.jobs, 1
@@ -102,21 +113,20 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
             if make is not None and get_ident() == caller and not ready[0]:
                 make()
                 ready[0] = 1
-            with engine.borrow(spec) as plan:
-                found = plan.addresses()
-                assert found is not None
-                bases = (x, out, plan.signal, plan.spectrum_whole, spectra, constants, ready, found.execute)
-                seen = np.zeros(1, np.int64)
-                numbers: tuple[int | np.ndarray, ...] = (
-                    *heads,
-                    seen,
-                    *bases,
-                    *found.forward,
-                    *found.backward,
-                )
-                call = np.array([n if isinstance(n, int) else _address(n) for n in numbers], np.int64)
+            with engine.borrow(spec) as plan, nullcontext(plan) if single else engine.borrow(spec) as inverse:
+                there, back = plan.addresses(), inverse.addresses()
+                assert there is not None
+                assert back is not None
+                scratch = (there.signal, there.spectrum, back.signal, back.spectrum)
+                # asked for here, so that arrays live as long as a helper whose call was broken off
+                ends, others = map(_address, (x, out)), map(_address, (spectra, constants, ready))
+                bases = (*ends, *scratch, *others, there.execute, *there.forward, *back.backward)
+                # last, what a worker notes
+                call = np.array([*heads, 0, *bases, 0, there.spectrum - back.spectrum], np.int64)
+                address = _address(call)
+                call[len(heads)] = address + (call.size - 2) * call.itemsize
                 while counter[0] < script.jobs:
-                    steps.drain(_address(call))
+                    steps.drain(address)
         except BaseException:
             end()
             raise
@@ -126,29 +136,29 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
 
 
 def is_plain(layout: TileLayout, x: np.ndarray, out: np.ndarray) -> bool:
-    """Whether jobs move samples and outputs as they are, each output of a kernel and an input of its own."""
+    """Whether jobs move samples and outputs as they are, each output of one input."""
     p = layout.problem
     return (
-        p.group_inputs == p.group_outputs == 1
+        p.group_inputs == 1
         and x.dtype == out.dtype == p.dtype
         and p.dtype.char in "fdFD"
-        and layout.tile_count <= KEPT_TILES
+        and layout.tile_count * p.group_outputs <= KEPT_TILES
         and not holds_indices(layout)
     )
 
 
 def _address(a: np.ndarray) -> int:
-    address: int = a.__array_interface__["data"][0]
+    address: int = a.ctypes.data
     return address
 
 
-def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work) -> Script | None:
+def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work, outputs: int) -> Script | None:
     found = plan.addresses()
     if found is None:
         return None
     x, spectra, out, positive, _ = work
     forms = tuple((a.shape, a.strides) for a in (x, out, plan.signal, plan.spectrum_whole, spectra))
-    return _script(layout, steps, forms, (len(found.forward), len(found.backward)), positive)
+    return _script(layout, steps, forms, (len(found.forward), len(found.backward)), (positive, outputs))
 
 
 @lru_cache(maxsize=64)
@@ -157,10 +167,14 @@ def _script(
     steps: Steps,
     forms: tuple[tuple[Ints, Ints], ...],
     transforms: tuple[int, int],
-    positive: bool,
+    how: tuple[bool, int],
 ) -> Script | None:
-    """The script for arrays of these shapes and strides; None where a product does not run along memory."""
-    return Writer(layout, steps, forms, positive).script(transforms)
+    """The script for arrays of these shapes and strides; None where a product does not run along memory.
+
+    `how` is whether signs are put right, and the outputs of one input that a job yields.
+    """
+    positive, outputs = how
+    return Writer(layout, steps, forms, positive).script(transforms, outputs)
 
 
 class Writer:
@@ -177,26 +191,27 @@ class Writer:
         x, out, self.signal, self.spectrum, self.kernel = (
             as_strided(np.empty(1, kind), *form) for kind, form in zip(kinds, forms, strict=True)
         )
-        self.bases = {
-            name: _address(a)
-            for name, a in zip(BASES, (x, out, self.signal, self.spectrum, self.kernel), strict=False)
-        }
+        # what stays apart in a call is of one form
+        arrays = (x, out, self.signal, self.spectrum, self.signal, self.spectrum, self.kernel)
+        self.bases = {name: _address(a) for name, a in zip(BASES, arrays, strict=False)}
         self.source, self.sink = Source(layout, x), Sink(layout, out)
         self.rows: list[Ints] = []
 
-    def script(self, transforms: tuple[int, int]) -> Script | None:
+    def script(self, transforms: tuple[int, int], outputs: int) -> Script | None:
         p, most = self.layout.problem, self.signal.shape[1]
         forward, backward = transforms
         jobs = []
-        for (a, b), job in product(ranges(p.in_channels, most), jobs_of(self.layout)):
+        parts = ranges(p.in_channels, most), ranges(p.group_outputs, outputs), jobs_of(self.layout)
+        for (a, b), (first, last), job in product(*parts):
             self.rows = []
             self.gather(job, slice(a, b))
             self.transform(range(forward))
             self.row("wait", ("ready", 0), ("ready", 0), [(1, 0, 0)])
-            if not self.multiply(slice(a, b)):
-                return None
-            self.transform(range(forward, forward + backward))
-            self.scatter(job, slice(a, b))
+            for j in range(first, last):
+                if not self.multiply(slice(a, b), j):
+                    return None
+                self.transform(range(forward, forward + backward))
+                self.scatter(job, slice(a * p.group_outputs + j, b * p.group_outputs, p.group_outputs))
             jobs.append(self.rows)
         return Script(jobs)
 
@@ -221,7 +236,7 @@ class Writer:
         """As `Sink.scatter` does."""
         arrays = [a[:, channels] for a in self.sink.arrays]
         moves = [[(arrays[m.windowed][m.array], m.scratch) for m in writes] for writes in job.writes]
-        self.between(("out", moves), self.signal[:, : channels.stop - channels.start], "unweave")
+        self.between(("out", moves), self.signal[:, : arrays[0].shape[1]], "unweave")
 
     def between(self, outer: tuple[str, Moves], signal: np.ndarray, name: str) -> None:
         """Copies between an array and the parts of the signal, those of two tiles at once where they are alike."""
@@ -232,11 +247,11 @@ class Writer:
                 return
         for part, moved in zip(_parts(signal, self.source.packed), moves, strict=False):
             for a, place in moved:
-                pair = ("signal", part[place]), (base, np.broadcast_to(a, part[place].shape))
+                outside = base, np.broadcast_to(a, part[place].shape)
                 if name == "weave":
-                    self.move(*pair, self.look)
+                    self.move(("signal", part[place]), outside, self.look)
                 else:
-                    self.move(*pair[::-1], self.clamp)
+                    self.move(outside, ("inverse", part[place]), self.clamp)
 
     def woven(self, lines: tuple[str, np.ndarray, np.ndarray], signal: np.ndarray, name: str) -> bool:
         """Whether two lines are the parts of complex numbers along memory; copied in one step if so."""
@@ -247,27 +262,39 @@ class Writer:
         count, *steps = loops[-1]
         if steps != [2 * a.itemsize, a.itemsize]:
             return False
-        whole: Part = "signal", signal
         apart = _address(b) - _address(a)
         if name == "weave":
-            self.nest(name + self.look, whole, (base, a), [*loops[:-1], (count, 0, apart)])
+            self.nest(name + self.look, ("signal", signal), (base, a), [*loops[:-1], (count, 0, apart)])
         else:
             outer = [(n, come, to) for n, to, come in loops[:-1]]
-            self.nest(name + self.clamp, (base, a), whole, [*outer, (count, apart, 0)])
+            self.nest(name + self.clamp, (base, a), ("inverse", signal), [*outer, (count, apart, 0)])
         return True
 
     def transform(self, which: range) -> None:
         for i in which:
             self.row("execute", ("execute", 0), (len(BASES) + i, 0), [(1, 0, 0)])
 
-    def multiply(self, channels: slice) -> bool:
+    def multiply(self, channels: slice, output: int) -> bool:
+        """Whether products run along memory; if so, those with the kernels of one output of each input."""
         held = self.spectrum[:, : channels.stop - channels.start]
-        kernel = np.broadcast_to(self.kernel[channels, 0], held.shape)
-        loops = _merged(held.shape, held.strides, kernel.strides)
-        if loops[-1][1:] != (held.itemsize,) * 2:
-            return False
-        self.nest("multiply", ("spectrum", held), ("kernel", kernel), loops)
-        return True
+        kernel = self.kernel[channels, output]
+        # a spectrum that is repeated for NumPy is read from one place, where it stays in the innermost cache
+        for source in (kernel[self.repeats], kernel):
+            loops = _merged(held.shape, held.strides, np.broadcast_to(source, held.shape).strides)
+            if loops[-1][1:] == (held.itemsize,) * 2:
+                self.nest("multiply", ("product", held), ("kernel", source), loops)
+                return True
+        return False
+
+    @lazy
+    def repeats(self) -> tuple[slice, ...]:
+        """One of the spectra that are the same, but where zeros stand between them and have to stay."""
+        layout = self.layout
+        carried = (
+            a not in layout.axes and n == m
+            for a, (n, m) in enumerate(zip(self.spectrum.shape[3:], layout.spectrum_size, strict=True))
+        )
+        return (EVERY, *(slice(0, 1) if once else EVERY for once in (True, *carried)))
 
     def fill(self, target: np.ndarray, constant: int = 0) -> None:
         """Put one of the constants into a part of the signal."""

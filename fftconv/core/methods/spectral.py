@@ -220,8 +220,8 @@ def kernel_spectra(
             if channels.products:
                 np.conjugate(found, out=target[outputs])
             elif channels.summed:
-                held = by_group[group, outputs, inputs, : channels.bins]
-                np.conjugate(found, out=held.reshape(found.shape))
+                apart = by_group[group, outputs, inputs, : channels.bins]
+                np.conjugate(found, out=apart.reshape(found.shape))
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 

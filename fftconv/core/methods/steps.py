@@ -22,12 +22,13 @@ import numpy as np
 
 from fftconv.core.methods import compiler, copies
 
-BASES = ("x", "out", "signal", "spectrum", "kernel", "constants", "ready", "execute")
-"""What a step's source or target is counted from; after these come the addresses of a plan's transforms."""
+BASES = ("x", "out", "signal", "spectrum", "inverse", "product", "kernel", "constants", "ready", "execute")
+"""What a step's source or target is counted from; after these come the addresses of a plan's transforms. Products are
+transformed back to the inverse, which have scratch of their own where a spectrum has several products."""
 
 CALL = ("next", "jobs", "most", "firsts", "steps", "seen")
 """What stands before the addresses in a call: the counter, how many jobs there are, how many to do at most, the steps,
-and what a worker notes about a job (see `copies.py`)."""
+and what a worker notes: about a job (see `copies.py`), and how far the spectrum lies from its products."""
 
 STEP = (
     *("function", "target", "target.at", "source", "source.at"),
@@ -134,6 +135,10 @@ define void @multiply({arguments}) {{
 entry:
   %target = inttoptr i64 %to to ptr
   %source = inttoptr i64 %from to ptr
+  %notes = inttoptr i64 %seen to ptr
+  %apart.at = getelementptr i64, ptr %notes, i64 1
+  %apart = load i64, ptr %apart.at
+  %factor = getelementptr i8, ptr %target, i64 %apart
   %whole = and i64 %n, -{complex}
 """
 _DECLARATIONS = """
@@ -144,7 +149,7 @@ declare {pair} @llvm.fma.v2{short}({pair}, {pair}, {pair})
 _PRODUCTS = """\
 {at}:
   %i.{at} = phi i64 [ {begin}, %{come} ], [ %next.{at}, %{at} ]
-  %a.at.{at} = getelementptr {pair}, ptr %target, i64 %i.{at}
+  %a.at.{at} = getelementptr {pair}, ptr %factor, i64 %i.{at}
   %b.at.{at} = getelementptr {pair}, ptr %source, i64 %i.{at}
   %a.{at} = load {vector}, ptr %a.at.{at}, align 4
   %b.{at} = load {vector}, ptr %b.at.{at}, align 4
@@ -155,7 +160,8 @@ _PRODUCTS = """\
   %minus.{at} = fneg {vector} %plus.{at}
   %cross.{at} = shufflevector {vector} %minus.{at}, {vector} %plus.{at}, <{lanes} x i32> <{blend}>
 {product}
-  store {vector} %c.{at}, ptr %a.at.{at}, align 4
+  %c.at.{at} = getelementptr {pair}, ptr %target, i64 %i.{at}
+  store {vector} %c.{at}, ptr %c.at.{at}, align 4
   %next.{at} = add i64 %i.{at}, {complex}
   %more.{at} = icmp slt i64 %next.{at}, {end}
   br i1 %more.{at}, label %{at}, label %{then}
@@ -252,6 +258,6 @@ def _multiplies_alike(address: int, dtype: np.dtype) -> bool:
     a, b = np.random.default_rng(0).standard_normal((2, 2, 515)).astype(dtype)
     a, b = (c[0] + dtype.type(1) * 1j * c[1] for c in (a, b))
     a, b = (c.astype(np.result_type(dtype, np.complex64)) for c in (a, b))
-    expected = np.multiply(a, b)
-    multiply(a.ctypes.data, b.ctypes.data, a.size, 0, 0, 0)
+    expected, notes = np.multiply(a, b), np.zeros(2, np.int64)
+    multiply(a.ctypes.data, b.ctypes.data, a.size, 0, 0, notes.ctypes.data)
     return bool(a.tobytes() == expected.tobytes())
