@@ -226,7 +226,7 @@ def kernel_spectra(
                 _turn(found, target[..., group, inputs, :, outputs])
 
     shares = channels.kernel_groups
-    by_group = memory.reshape(shares, -1, *memory.shape[1:])
+    by_group = memory.reshape(shares, -1, *memory.shape[1:]) if channels.summed else memory
     each = w.shape[0] // shares, w.shape[1]
     jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
     for_each(jobs, work, min(workers, channels.kernel_jobs))
