@@ -38,6 +38,8 @@ TURNED_ROWS = 512
 MOST_BINS, FEWEST_BINS = 512, 32
 # Input times output channels up to which complex matrices are multiplied as real ones.
 WIDE = 256
+# Input times output channels of a group up to which products are summed one by one, and spectra never turned.
+FEW = 64
 # Bytes of a cache line; copies that turn an array move whole ones where they can.
 LINE = 64
 # Outputs of one input that share a job, and with it a forward transform: all of them where that leaves enough jobs
@@ -94,6 +96,14 @@ class Channels:
     def products(self) -> bool:
         """Whether each output sees one input."""
         return self.problem.group_inputs == 1
+
+    @lazy
+    def summed(self) -> bool:
+        """Whether sums over channels are taken product by product, of spectra as they lie.
+
+        Matrix products want spectra turned, inputs, outputs and kernels, which few channels do not repay.
+        """
+        return not self.products and self.problem.group_inputs * self.problem.group_outputs <= FEW
 
     @lazy
     def carried(self) -> Ints:
@@ -176,7 +186,7 @@ class Channels:
         work. BLAS libraries have faster ways for small real matrices, which need no buffer and so no lock. Larger
         ones are as fast as complex ones, and half as many bytes to make.
         """
-        return self.problem.group_inputs * self.problem.group_outputs <= WIDE
+        return not self.summed and self.problem.group_inputs * self.problem.group_outputs <= WIDE
 
     @lazy
     def kernel_chunk(self) -> tuple[int, int]:
@@ -206,7 +216,8 @@ class Channels:
         """Spectra of all kernels."""
         p = self.problem
         wide = 1 if self.products or not self.widened else 2
-        return p.out_channels * p.group_inputs * self.bins * self.bin_bytes * wide
+        bins = self.pitch if self.summed else self.bins
+        return p.out_channels * p.group_inputs * bins * self.bin_bytes * wide
 
     @lazy
     def jobs(self) -> int:
@@ -239,8 +250,10 @@ class Channels:
 
     @lazy
     def turned_bytes(self) -> int:
-        """Spectra of one call of the batched product."""
+        """Turned spectra of one call of the batched product."""
         p = self.problem
+        if self.summed:
+            return 0
         return (
             self.bin_chunk
             * (self.turned_pitch(p.in_channels) + self.turned_pitch(p.out_channels))

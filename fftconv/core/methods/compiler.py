@@ -19,6 +19,12 @@ def vector_bytes() -> int:
     return 64 if found.get("avx512f") else 32 if found.get("avx2") else 16
 
 
+def fuses() -> bool:
+    """Whether the processor multiplies and adds in one rounding, as NumPy's products of complex numbers then do."""
+    found = features()
+    return bool(found.get("fma") or found.get("neon"))
+
+
 def compiled(text: str) -> Any:
     """What keeps the functions of `text` alive, and knows their addresses (``get_function_address(name)``)."""
     import llvmlite.binding as llvm

@@ -4,22 +4,29 @@ Transforms leave spectra channel by channel, (tiles, channels, bins); a product 
 each frequency. The turn from one to the other is made on a block of frequencies at a time, between the scratch of the
 round and a private one that stays in the cache with its product: turned as a whole, spectra would be written a cache
 line here and there all over the memory of a round, at ten times the price.
+
+Few channels do not repay the turn: their products are summed as spectra lie (`sums.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from time import perf_counter
 
 import numpy as np
 
-from fftconv.core.channels import TURNED_ROWS, Channels, Range, ranges
+from fftconv.core.channels import LINE, TURNED_ROWS, Channels, Range, ranges
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job
 from fftconv.core.methods.blas import one_thread
+from fftconv.core.methods.sums import in_numpy, warmth
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.spare import spare
 from fftconv.core.workers import share
+
+# Frequencies that NumPy sums at a time.
+NUMPY_BINS = 2**13
 
 Slot = tuple[tuple[int, Job], Range]
 
@@ -62,8 +69,11 @@ class Round:
         slots = list(enumerate(jobs))
         share(product(slots, ranges(p.in_channels, c.input_chunk)), self._forward, workers)
         rows = len(jobs) * c.slot
-        with one_thread():
-            share(ranges(c.bins, c.bin_chunk), lambda taken: self._multiply(taken, rows), workers)
+        if c.summed:
+            self._sum(rows, workers)
+        else:
+            with one_thread():
+                share(ranges(c.bins, c.bin_chunk), lambda taken: self._multiply(taken, rows), workers)
         share(product(slots, ranges(p.out_channels, c.output_chunk)), self._backward, workers)
 
     def _spec(self, channels: int) -> FFTSpec:
@@ -87,6 +97,32 @@ class Round:
     def _held(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """The bins of (tiles, channels, pitch) without what lies between rows, in the shape of `_bins_last`."""
         return rows[..., : self.channels.bins].reshape(shape)
+
+    def _sum(self, tiles: int, workers: int) -> None:
+        """Products of spectra as they lie, summed over the inputs of each group."""
+        p, c = self.channels.problem, self.channels
+        x, y = (
+            rows.reshape(-1, p.groups, size, c.pitch)[:tiles]
+            for rows, size in ((self.inputs, p.group_inputs), (self.outputs, p.group_outputs))
+        )
+        char = x.real.dtype.char
+        sums = warmth.loops.get(char, in_numpy)
+        # compiled sums want rows that stay in the cache, and whole lines of it, whatever lies behind the last bin
+        line, most, end = max(1, LINE // c.bin_bytes), c.bin_chunk, c.pitch
+        if sums is in_numpy:
+            most, end = max(most, NUMPY_BINS), c.bins
+        lines = ranges(-(-c.bins // line), most // line)
+
+        def work(jobs: Iterator[Range]) -> None:
+            for first, last in jobs:
+                bins = slice(first * line, min(last * line, end))
+                for g in range(p.groups):
+                    sums(x[:, g, :, bins], self.spectra[g, ..., bins], y[:, g, :, bins])
+
+        begin = perf_counter()
+        share(lines, work, workers)
+        if sums is in_numpy and char in "fd":
+            warmth.spent(char, perf_counter() - begin)
 
     def _multiply(self, jobs: Iterator[Range], tiles: int) -> None:
         """[tiles x I] * [I x J] for each frequency and group."""

@@ -170,9 +170,9 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
     """Shape and dtype of the memory for the spectra of all kernels.
 
     Where each output sees one input, (O, blocks, \\*bins) to multiply tiles, laid out like
-    `FFTPlan.spectrum_whole`; blocks and carried axes are 1 long unless the layout repeats spectra. Else
-    (\\*bins, groups, C/groups, 1 or 2, O/groups): two are ``W`` and ``i*W``, which seen as real numbers are the
-    rows of ``[[a, b], [-b, a]]``.
+    `FFTPlan.spectrum_whole`; blocks and carried axes are 1 long unless the layout repeats spectra. Where products
+    are summed one by one, (O, C/groups, pitch). Else (\\*bins, groups, C/groups, 1 or 2, O/groups): two are ``W``
+    and ``i*W``, which seen as real numbers are the rows of ``[[a, b], [-b, a]]``.
     """
     p, channels = layout.problem, channels_of(layout)
     tiles = channels.tile_spec
@@ -181,6 +181,8 @@ def spectra_memory(layout: TileLayout, engine: Engine) -> tuple[tuple[int, ...],
         if not layout.repeats_spectra:
             blocks, pitch = 1, [n if a in layout.axes else 1 for a, n in enumerate(pitch)]
         return (p.out_channels, blocks, *pitch), tiles.spectrum_dtype
+    if channels.summed:
+        return (p.out_channels, p.group_inputs, channels.pitch), tiles.spectrum_dtype
     bins = (n if a in layout.axes else 1 for a, n in enumerate(layout.spectrum_size))
     matrix = (p.group_inputs, 2 if channels.widened else 1, p.group_outputs)
     return (*bins, p.groups, *matrix), tiles.spectrum_dtype
@@ -203,7 +205,11 @@ def kernel_spectra(
         layout.dtype,
         filled=tuple(p.kernel_size[a] for a in layout.axes),
     )
-    target = memory if not channels.products else _within(memory, layout)
+    shares, target = channels.kernel_groups, memory
+    if channels.products:
+        target = _within(memory, layout)
+    elif channels.summed:
+        target = memory.reshape(shares, -1, *memory.shape[1:])
 
     def work(job: tuple[int, Range, Range]) -> None:
         group, outputs, inputs = job[0], slice(*job[1]), slice(*job[2])
@@ -214,15 +220,19 @@ def kernel_spectra(
             found = plan.forward()[held]
             if channels.products:
                 np.conjugate(found, out=target[outputs])
+            elif channels.summed:
+                rows = target[group, outputs, inputs, : channels.bins]
+                np.conjugate(found, out=rows.reshape(found.shape))
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 
-    shares = channels.kernel_groups
     each = w.shape[0] // shares, w.shape[1]
     jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
     for_each(jobs, work, min(workers, channels.kernel_jobs))
     if channels.products:
         return by_input(layout, memory)
+    if channels.summed:
+        return target
     return memory.reshape(-1, *memory.shape[-4:])
 
 

@@ -331,8 +331,8 @@ class Steps:
 
 def compiled(char: str) -> Steps:
     """The functions for real numbers `char`; RuntimeError where a product would not have NumPy's bits."""
-    fused = bool(compiler.features().get("fma") or compiler.features().get("neon"))
-    engine = compiler.compiled(source(char, compiler.vector_bytes() // np.dtype(char).itemsize, fused))
+    lanes = compiler.vector_bytes() // np.dtype(char).itemsize
+    engine = compiler.compiled(source(char, lanes, compiler.fuses()))
     functions = {name: engine.get_function_address(name) for name in FUNCTIONS}
     drain = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(engine.get_function_address("drain"))
     if not _multiplies_alike(functions["multiply"], np.dtype(char)):
