@@ -208,7 +208,11 @@ def kernel_spectra(
         layout.dtype,
         filled=tuple(p.kernel_size[a] for a in layout.axes),
     )
-    target = _within(memory, layout) if channels.products else memory
+    shares, target = channels.kernel_groups, memory
+    if channels.products:
+        target = _within(memory, layout)
+    elif channels.summed:
+        target = memory.reshape(shares, -1, *memory.shape[1:])
 
     def work(job: tuple[int, Range, Range]) -> None:
         group, outputs, inputs = job[0], slice(*job[1]), slice(*job[2])
@@ -220,20 +224,18 @@ def kernel_spectra(
             if channels.products:
                 np.conjugate(found, out=target[outputs])
             elif channels.summed:
-                apart = by_group[group, outputs, inputs, : channels.bins]
-                np.conjugate(found, out=apart.reshape(found.shape))
+                rows = target[group, outputs, inputs, : channels.bins]
+                np.conjugate(found, out=rows.reshape(found.shape))
             else:
                 _turn(found, target[..., group, inputs, :, outputs])
 
-    shares = channels.kernel_groups
-    by_group = memory.reshape(shares, -1, *memory.shape[1:]) if channels.summed else memory
     each = w.shape[0] // shares, w.shape[1]
     jobs = product(range(shares), *map(ranges, each, channels.kernel_chunk))
     for_each(jobs, work, min(workers, channels.kernel_jobs))
     if channels.products:
         return by_input(layout, memory)
     if channels.summed:
-        return by_group
+        return target
     return memory.reshape(-1, *memory.shape[-4:])
 
 
