@@ -18,6 +18,7 @@ import fftconv.lax
 import fftconv.nn
 from fftconv.core import room
 from fftconv.core.engine import get_engine
+from fftconv.core.methods import script
 from fftconv.core.methods.warmth import warmth
 from fftconv.core.plan import Request
 from fftconv.core.planner import plan_conv
@@ -196,8 +197,9 @@ class TestMeans:
             {"weights": rng.random(shape)} if "weights" in keywords else {}
         )
         want = fftconv.convolve(x, w, "same", **keywords)
-        for char in "fd":
-            warmth.try_to_prepare(char)  # compilers take memory of their own, in a thread of their own
+        for char in "fd":  # compilers take memory of their own, in a thread of their own
+            warmth.try_to_prepare(char)
+            script.warmth.try_to_prepare(char)
         out = fftconv.convolve(x, w, "same", max_memory=bound, **keywords)
         get_engine(np.dtype("f8")).clear()
         tracemalloc.start()
