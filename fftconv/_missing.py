@@ -55,8 +55,11 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
         return _scalars(call, (in1 if masked else a, b), care, out)
     shape, given = call.result(a, b)
     dtype = _result_dtype(given, call.options.dtype, masked or care.averages)
+    place = None
     if out is not None:
         check_out(out, shape, dtype)
+        # a subclass of ndarray may do anything when it is written to
+        place = np.asarray(np.ma.getdata(out))
     _check_kept(call, care)
     # `valid` reads nothing outside, so what is said of it makes no difference
     view = View.of(in1, a, care._replace(outside=care.outside or call.mode == "valid"))
@@ -64,27 +67,27 @@ def answer(call: Call, operands: tuple[Any, Any], care: Care, out: Any = None) -
     if view.policy != "propagate":
         check_kernel(call.door.names[1], b, view.policy)
         spoilt = _spoilt_here_and_there(a)
-        if not spoilt and _tries(call, view, b, out):
-            found = _at_once(call, (a, b), None if masked else out)
+        if not spoilt and _tries(call, view, b, place):
+            found = _at_once(call, (a, b), None if masked else place)
             if found is not None:
-                return _returned(found, np.ma.nomask, in1 if masked else None, out)
+                return _returned(found, np.ma.nomask, in1 if masked else None, (out, place))
             spoilt = True
         view = with_gaps(view, call, spoilt)
     if view.whole or 0 in shape:
-        return _returned(
-            ordinary(call, a, b, None if masked else out), np.ma.nomask, in1 if masked else None, out
-        )
-    fresh = out is None or masked
+        found = ordinary(call, a, b, None if masked else place)
+        lost = _dataless(call, a, b, found) if masked or isinstance(out, np.ma.MaskedArray) else np.ma.nomask
+        return _returned(found, lost, in1 if masked else None, (out, place))
+    target = None if masked else place
     if call.options.request.max_memory:
         # whatever `out` shares memory with is still needed
         needed = (v for v in (a, b, view.missing, view.weights) if v is not None)
-        fresh = fresh or any(np.may_share_memory(out, v) for v in needed)
-        found = new_result(shape, dtype) if fresh else np.ma.getdata(out)
+        if target is None or any(np.may_share_memory(target, v) for v in needed):
+            target = new_result(shape, dtype)
         marks = np.zeros(shape, bool) if masked or isinstance(out, np.ma.MaskedArray) else None
-        averaged_in_parts(call, view, b, found, marks)
-        return _returned(found, marks, in1 if masked else None, out)
-    found, lost = averaged(call, view, b, new_result(shape, dtype) if fresh else out)
-    return _returned(found, lost, in1 if masked else None, out)
+        averaged_in_parts(call, view, b, target, marks)
+        return _returned(target, marks, in1 if masked else None, (out, place))
+    found, lost = averaged(call, view, b, new_result(shape, dtype) if target is None else target)
+    return _returned(found, lost, in1 if masked else None, (out, place))
 
 
 def settled(call: Call, care: Care) -> tuple[Call, Care]:
@@ -189,6 +192,14 @@ def _at_once(call: Call, operands: tuple[Array, Array], out: Array | None) -> Ar
     return found if (plan is not None and betrays(plan)) or finite(operands[0]) else None
 
 
+def _dataless(call: Call, a: Array, b: Array, found: Array) -> Any:
+    """Where the ordinary result has no data: nothing lies outside, and taps of zero are all that meets a sample."""
+    extension = call.options.extension
+    if extension is None or not any(extension.weightless) or not np.isnan(found).any() or not finite(b):
+        return np.ma.nomask
+    return np.isnan(call(np.zeros_like(a), b))
+
+
 def explained(call: Call, operands: tuple[Any, Any], care: Care) -> tuple[Call, Array, Array]:
     """The call and the plain operands of one of the convolutions that a mean is made of."""
     in1, in2 = operands
@@ -203,11 +214,12 @@ def explained(call: Call, operands: tuple[Any, Any], care: Care) -> tuple[Call, 
     return call, a, b
 
 
-def _returned(found: Array, lost: Any, masked: Any, out: Any) -> Any:
-    """The result in the kind of array that in1 or `out` is."""
-    if out is not None:
-        if out is not found:
-            np.copyto(np.ma.getdata(out), found)
+def _returned(found: Array, lost: Any, masked: Any, given: tuple[Any, Array | None]) -> Any:
+    """The result in the kind of array that in1 is, or in the caller's `out`, `given` with its memory."""
+    out, place = given
+    if place is not None:
+        if place is not found:
+            np.copyto(place, found)
         if isinstance(out, np.ma.MaskedArray):
             out.mask = lost
         return out

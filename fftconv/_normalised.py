@@ -178,12 +178,17 @@ class Sums:
         return sums
 
     def edges(self, region: Region) -> Iterator[Region]:
-        """The parts of `region` that see what lies outside the array; corners more than once."""
+        """The parts of `region` that see what lies outside the array, each output once."""
         for axis, (n, k) in self.sizes.items():
             begin, end, start = region[axis].start, region[axis].stop, self.windows[axis][0]
-            for a, b in ((begin, min(end, k - 1 - start)), (max(begin, n - start), end)):
+            left = min(end, max(begin, k - 1 - start))
+            right = max(left, min(end, n - start))
+            for a, b in ((begin, left), (right, end)):
                 if a < b:
                     yield (*region[:axis], slice(a, b), *region[axis + 1 :])
+            if left == right:
+                return
+            region = (*region[:axis], slice(left, right), *region[axis + 1 :])
 
 
 def _convolve(operands: tuple[Array, Array], mode: str, options: Options, out: Array) -> None:
@@ -322,7 +327,9 @@ class _Task:
         k, present = self.kernel, self.samples.weights
         if present is not None:
             weight = self.sums.part(present, k.taps, self.region, (k.dtype, 0.0))
-            return weight + self.sums.beyond(k.taps, self.region, k.dtype) if self.samples.outside else weight
+            for edge in self.sums.edges(self.region) if self.samples.outside else ():
+                weight[_within(edge, self.region)] += self.sums.beyond(k.taps, edge, k.dtype)
+            return weight
         whole = k.total if self.samples.outside else self.sums.inside(k.taps, self.region, k.dtype)
         if not self.samples.missing.any():
             return whole
@@ -333,21 +340,25 @@ class _Task:
     @property
     def limit(self) -> Array:
         """The weight below which an output is faint."""
-        weights = self.samples.weights
-        peak = 1.0 if weights is None else float(weights.max(initial=0))
-        return FAINT * peak * self.kernel.magnitude
+        return FAINT * self._peak * self.kernel.magnitude
+
+    @property
+    def _peak(self) -> float:
+        """The weight of the samples that count most."""
+        return 1.0 if self.samples.weights is None else float(self.samples.weights.max(initial=0))
 
     def in_doubt(self, weight: Array) -> bool:
         """Whether there may be outputs without data, or faint ones."""
-        if self.samples.weights is not None or _any_within(weight, self.limit):
+        if _any_within(weight, self.limit):
             return True
-        if not self.samples.outside:
+        if not (self.samples.outside and self.samples.missing.any()):
             return False
         # at an edge, what lies outside has part in the weight, and is no data
         k = self.kernel
+        rounding = FAINT * max(self._peak, 1.0) * k.magnitude
         for edge in self.sums.edges(self.region):
             near = weight[_within(edge, self.region)]
-            dim = np.abs(near - self.sums.beyond(k.taps, edge, k.dtype)) <= self.limit
+            dim = np.abs(near - self.sums.beyond(k.taps, edge, k.dtype)) <= rounding
             if (dim & (near != k.total) if k.one_sign else dim).any():
                 return True
         return False

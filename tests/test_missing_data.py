@@ -93,6 +93,21 @@ def test_weights(case, seed):
     agrees(got, want, scale=100)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("large", [1.0, 1e-12, 1e9])
+def test_weights_of_any_size(mode, large):
+    """No data is told from next to none at the edges too, where what lies outside weighs 1."""
+    x, k = np.arange(1.0, 31.0), np.hanning(9)[1:-1]
+    weights = np.full(30, large)
+    weights[:5] = weights[12:20] = 0
+    weights[8] = 1e-3 * large
+    for outside in ({}, {"fill_value": nan, "nan_policy": "omit"}):
+        got = convolve(x, k, mode, weights=weights, **outside)
+        want, empty = normalised(x, k, mode, weights=weights, outside=0 if outside else 1)
+        np.testing.assert_array_equal(np.isnan(got), empty)
+        np.testing.assert_allclose(got, want.astype(float), rtol=1e-9)
+
+
 def holed(n, dtype="f8", seed=0):
     """Random data, with scattered gaps and a hole that covers a third of every axis."""
     rng = np.random.default_rng(seed)
@@ -502,6 +517,15 @@ class TestOmitKeep:
 
 
 class TestMaskedArrays:
+    def test_an_edge_without_data_is_masked_where_nothing_else_is(self):
+        """A zero tap is all that meets a sample there. A NaN among the samples is no lack of data."""
+        for x in ([95.0, 86.0, 4.0], [95.0, nan, 4.0]):
+            got = correlate(np.ma.array(x), [0.0, -1.0], boundary="renormalize")
+            assert np.ma.getmaskarray(got).tolist() == [False, False, False, True]
+            into = np.ma.zeros(4)
+            correlate(np.array(x), [0.0, -1.0], boundary="renormalize", mask=np.zeros(3, bool), out=into)
+            assert np.ma.getmaskarray(into).tolist() == [False, False, False, True]
+
     def test_what_is_returned(self):
         x = np.ma.array([1.0, 2.0, 3.0, 4.0, 5.0], mask=[0, 1, 1, 1, 0], fill_value=-7)
         before = x.data.copy(), x.mask.copy()
@@ -574,6 +598,23 @@ class TestOut:
             is masked
         )
         assert np.ma.getmaskarray(masked).tolist() == [False, False, True, False, False]
+
+    def test_a_subclass_that_wants_no_part_in_numpy(self):
+        class Shy(np.ndarray):
+            def __array_function__(self, *given):
+                raise RuntimeError
+
+            __array_ufunc__ = __array_function__
+
+        x = np.array([1.0, nan, 3.0])
+        for keywords in (
+            {"nan_policy": "omit"},
+            {"mask": np.isnan(x)},
+            {"nan_policy": "omit", "max_memory": "1 MB"},
+        ):
+            out = np.zeros(3).view(Shy)
+            assert convolve(x.view(Shy), np.ones(3), "same", out=out, **keywords) is out
+            agrees(out.view(np.ndarray), [1.5, 6.0, 4.5])
 
     def test_float32(self):
         x = np.array([1, nan, 3], "f4")
