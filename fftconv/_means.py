@@ -18,7 +18,7 @@ from fftconv._samples import View
 from fftconv.core.engine import get_engine
 from fftconv.core.problem import Ints
 from fftconv.core.spare import Take, desk
-from fftconv.core.strips import Strip, for_strips
+from fftconv.core.sweeps import Strip, for_strips
 
 
 def averaged(call: Call, view: View, b: Array, out: Array) -> tuple[Array, Any]:

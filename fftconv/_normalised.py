@@ -34,7 +34,7 @@ from fftconv._broadcast import Array, full, same, valid
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv._renormalize import FAINT
 from fftconv.core.spare import Take
-from fftconv.core.strips import Strip, for_strips
+from fftconv.core.sweeps import Strip, for_strips
 from fftconv.core.support import bounding_box
 
 Region = tuple[slice, ...]

@@ -9,7 +9,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand
 from fftconv.core.problem import Ints
-from fftconv.core.strips import Strip, for_strips
+from fftconv.core.sweeps import Strip, for_strips
 
 
 class Care(NamedTuple):

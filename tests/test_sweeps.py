@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fftconv.core.strips import ELEMENTS, for_strips
+from fftconv.core.sweeps import ELEMENTS, for_strips
 
 
 @pytest.mark.parametrize(
