@@ -18,6 +18,7 @@ from fftconv._samples import View
 from fftconv.core.engine import get_engine
 from fftconv.core.problem import Ints
 from fftconv.core.spare import Take, desk
+from fftconv.core.sweeps import Strip, for_strips
 
 
 def averaged(call: Call, view: View, b: Array, out: Array) -> tuple[Array, Any]:
@@ -28,11 +29,7 @@ def averaged(call: Call, view: View, b: Array, out: Array) -> tuple[Array, Any]:
     kept, samples = _samples(view, a.shape, axes)
     with desk(get_engine(np.float64)) as take:
         x = take(a.shape, np.result_type(a.dtype, np.float64))
-        np.copyto(x, a)
-        np.copyto(x, 0, where=samples.missing)
-        if samples.weights is not None:
-            with np.errstate(all="ignore"):
-                x *= samples.weights
+        _fill(x, a, samples, call.options.request.workers)
         seen = _Seen.of(call, (a.shape, b.shape), x, samples)
         if view.inside is not None:
             seen = seen._replace(data=view.inside)
@@ -111,6 +108,22 @@ def _without_samples(
         alone = np.broadcast_to(alone, values.shape).copy()
         alone[region] |= gone
     return sums.everything(values.ndim), alone
+
+
+def _fill(x: Array, a: Array, samples: Samples, workers: int) -> None:
+    """The samples of `a`, weighted, with zeros for what is missing."""
+    missing = np.broadcast_to(samples.missing, a.shape)
+    weights = None if samples.weights is None else np.broadcast_to(samples.weights, a.shape)
+
+    def fill(strip: Strip) -> None:
+        part = x[strip]
+        np.copyto(part, a[strip])
+        np.copyto(part, 0, where=missing[strip])
+        if weights is not None:
+            with np.errstate(all="ignore"):
+                part *= weights[strip]
+
+    for_strips(a.shape, fill, workers)
 
 
 def _real(data: DType, taps: DType) -> DType:

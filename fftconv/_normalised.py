@@ -34,6 +34,7 @@ from fftconv._broadcast import Array, full, same, valid
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv._renormalize import FAINT
 from fftconv.core.spare import Take
+from fftconv.core.sweeps import Strip, for_strips
 from fftconv.core.support import bounding_box
 
 Region = tuple[slice, ...]
@@ -291,10 +292,7 @@ def normalise(
         faint = (np.abs(weight) <= task.limit) & ~lost
         if faint.any():
             lost = lost | task.repair(x, part, weight, faint)
-    with np.errstate(all="ignore"):
-        part *= np.divide(kernel.total, weight, out=weight)
-    if lost is not None:
-        np.copyto(part, np.nan, where=lost)
+    task.scale(part, weight, lost)
     return region, lost
 
 
@@ -336,6 +334,21 @@ class _Task:
         weight = self.sums.part(self.samples.missing, k.taps, self.region, (k.dtype, 0.0))
         np.subtract(whole, weight, out=weight)
         return weight
+
+    def scale(self, values: Array, weight: Array, lost: Array | None) -> None:
+        """Divide by what is left of the kernel's sum, in place."""
+        shape = values.shape
+        total, weight = (np.broadcast_to(a, shape) for a in (self.kernel.total, weight))
+        gone = None if lost is None else np.broadcast_to(lost, shape)
+
+        def work(strip: Strip) -> None:
+            part = values[strip]
+            with np.errstate(all="ignore"):
+                part *= total[strip] / weight[strip]
+            if gone is not None:
+                np.copyto(part, np.nan, where=gone[strip])
+
+        for_strips(shape, work, self.sums.options.request.workers)
 
     @property
     def limit(self) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand
 from fftconv.core.problem import Ints
+from fftconv.core.sweeps import Strip, for_strips
 
 
 class Care(NamedTuple):
@@ -133,13 +134,25 @@ def finite(a: Array) -> bool:
         return all(bool(np.isfinite(part.min()) and np.isfinite(part.max())) for part in parts)
 
 
+def _gaps(a: Array, workers: int) -> Array:
+    found = np.empty(a.shape, bool)
+
+    def look(strip: Strip) -> None:
+        part = found[strip]
+        np.isfinite(a[strip], out=part)
+        np.logical_not(part, out=part)
+
+    for_strips(a.shape, look, workers)
+    return found
+
+
 def with_gaps(view: View, call: Call, spoilt: bool) -> View:
     """`view` with regard to what is not finite, or the error that the policy wants; `spoilt` where something is."""
     if not spoilt and finite(view.data):
         return view
     if view.policy != "raise" and call.options.request.max_memory:
         return view._replace(spoilt=True)
-    gaps = ~np.isfinite(view.data)
+    gaps = _gaps(view.data, call.options.request.workers)
     if view.policy != "raise":
         return view._replace(missing=gaps if view.missing is None else gaps | view.missing)
     if view.missing is not None:
