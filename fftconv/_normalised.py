@@ -34,8 +34,8 @@ from fftconv._broadcast import Array, full, same, valid
 from fftconv._recipe import Door, DType, Options, recipe_for
 from fftconv._renormalize import FAINT
 from fftconv.core.spare import Take
-from fftconv.core.sweeps import Strip, for_strips
 from fftconv.core.support import bounding_box
+from fftconv.core.sweeps import Strip, for_strips
 
 Region = tuple[slice, ...]
 """Some of the outputs: a slice per axis, with begin and end on the convolved ones."""
