@@ -270,6 +270,11 @@ def test_the_page_lists_what_was_measured():
     table = page.split("<!-- measured errors -->")[1]
     for word in ("1000000 by 1001", *("float32", "float64", "complex64", "complex128"), *METHODS):
         assert word in table
+    for word in ("longdouble", "clongdouble", "fft by phases", "limbs"):
+        assert word in table
+    integers = [row for row in table.splitlines() if re.search(r"\| u?int\d+ \|", row)]
+    cells = [cell for row in integers for cell in row.strip("| ").split(" | ")[2:]]
+    assert len(cells) > 100 and all(re.fullmatch(r"0(, \d x \d limbs)?", cell) for cell in cells)
     parts = [float(p) for p in re.findall(r"\((\d[^)]*)\)", table)]
     assert len(parts) > 100 and max(parts) < 1
 

@@ -7,7 +7,7 @@ forward, kernel and inverse transform together give, by Cauchy and Schwarz, at e
     |error| <= 3 c u log2(N) ||x|| ||w||
 
 (`core.accuracy`, derived in ``docs/accuracy.md``). Rounding recovers the exact sum when that is below one half.
-``c = 8`` covers the constants of mixed radices with room to spare: measured errors are a fiftieth of it and less.
+``c = 8`` covers the constants of mixed radices with room to spare: measured errors are a thirtieth of it and less.
 
 Integers beyond that bound are split into limbs, the digits of ``x = sum_i x_i 2^(bi)`` in ``[-2^(b-1), 2^(b-1))``.
 The limbs of x are input channels of a problem in float64, one output channel per power of two:
