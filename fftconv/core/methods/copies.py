@@ -153,9 +153,10 @@ _LIMIT = """\
 <{lanes} x i32> zeroinitializer
   %limit.one = insertelement <1 x {number}> undef, {number} %limit, i32 0
 """
+# The limit is 0 or minus infinity, so this is a maximum, which processors have.
 _CLAMPED = """\
   %below{i}.{at} = fcmp olt {vector} %v{i}.{at}, %limit.{at}
-  %c{i}.{at} = select <{lanes} x i1> %below{i}.{at}, {vector} zeroinitializer, {vector} %v{i}.{at}
+  %c{i}.{at} = select <{lanes} x i1> %below{i}.{at}, {vector} %limit.{at}, {vector} %v{i}.{at}
 """
 
 
