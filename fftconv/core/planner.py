@@ -158,8 +158,8 @@ def _separable(p: ConvProblem, request: Request, workers: int, profile: Profile)
     found = _slabs(p, request, workers, profile)
     if not has_strips(p):
         return found
-    strips = _strips(p, request, workers, profile)
-    return min((strips, found), key=lambda c: c.rank)
+    strips, bound = _strips(p, request, workers, profile), request.max_memory or DEFAULT_SCRATCH
+    return min((strips, found), key=lambda c: (c.scratch > bound, c.rank))
 
 
 def _strips(p: ConvProblem, request: Request, workers: int, profile: Profile) -> Candidate:
