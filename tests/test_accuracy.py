@@ -121,13 +121,13 @@ def test_errors_stay_below_the_bound(name, dtype):
 
 
 def test_the_bound_is_no_sooner_met_than_needed():
-    """It is within a factor of some thousands of what happens, and not of tens of thousands."""
+    """It is within a factor of some thousands of the worst that happens, and not of millions."""
     for method in ("direct", "fft", "overlap_save"):
         p = problem((5000,), (301,), "same")
-        x, w = values(p, fine)
         plan = plan_conv(p, Request(method=method))
-        error = np.abs(run_plan(plan, x, w) - oracle.by_taps(p, x, w)).max()
-        assert bound(plan, x, w) < 10_000 * error
+        draws = [values(p, fine, seed) for seed in range(5)]
+        errors = [np.abs(run_plan(plan, x, w) - oracle.by_taps(p, x, w)).max() for x, w in draws]
+        assert max(bound(plan, x, w) for x, w in draws) < 3000 * max(errors)
 
 
 def test_coefficients_grow_as_derived():
@@ -147,12 +147,15 @@ def test_large_values_spoil_their_own_tiles_only():
     want = convolve(x, w, "same", method="direct")
     x[100_000] = 1e14
     tiling = explain(x, w, "same", method="overlap_save").tiling
-    spoilt = {
-        method: np.count_nonzero(np.abs(convolve(x, w, "same", method=method) / want - 1) > 1e-12)
-        for method in ("overlap_save", "fft")
-    }
-    assert spoilt["overlap_save"] <= 2 * tiling.nfft[0] * (2 if tiling.packed else 1) < 50_000
-    assert spoilt["fft"] > 100_000
+    nfft = tiling.nfft[0]
+    far = np.abs(np.arange(x.size) - 100_000) > nfft
+    assert far.sum() > 100_000
+    errors = {m: np.abs(convolve(x, w, "same", method=m) / want - 1) for m in ("overlap_save", "fft")}
+    if tiling.packed:
+        assert np.count_nonzero(errors["overlap_save"][far] > 1e-12) <= 2 * nfft
+    else:
+        assert errors["overlap_save"][far].max() < 1e-12
+    assert errors["fft"][far].max() > 1e-6
 
 
 class TestTolerance:

@@ -241,6 +241,15 @@ def test_blas_gets_its_threads_back():
     assert get() == before
 
 
+def assert_bits_of_taps(p):
+    x, w = arrays(p)
+    want = answer("taps", p, x, w)
+    for workers in (1, 3):
+        got = poison(p.out_shape, p.dtype)
+        jit.execute(plan("jit", p, workers), x, w, got)
+        assert got.tobytes() == want.tobytes(), p
+
+
 @needs_compiler
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 def test_compiled_loops_give_the_bits_of_taps(dtype):
@@ -248,12 +257,7 @@ def test_compiled_loops_give_the_bits_of_taps(dtype):
     for size, kernel in (((61,), (11,)), ((23, 31), (4, 5)), ((9, 8, 17), (3, 2, 4))):
         for extras in EXTRAS.values():
             p = replace(problem(size, kernel, "same", dtype, extras), lhs_dilation=(1,) * len(size))
-            x, w = arrays(p)
-            want = answer("taps", p, x, w)
-            for workers in (1, 3):
-                got = poison(p.out_shape, p.dtype)
-                jit.execute(plan("jit", p, workers), x, w, got)
-                assert got.tobytes() == want.tobytes(), p
+            assert_bits_of_taps(p)
 
 
 @needs_compiler
@@ -273,12 +277,7 @@ def test_windows_read_where_they_are(dtype):
             p = problem(size, kernel, pads, dtype, extras)
             p = replace(p, stride=(2, 1)) if size == (600, 512) else p
             assert loop_rows.inside(p), p
-            x, w = arrays(p)
-            want = answer("taps", p, x, w)
-            for workers in (1, 3):
-                got = poison(p.out_shape, p.dtype)
-                jit.execute(plan("jit", p, workers), x, w, got)
-                assert got.tobytes() == want.tobytes(), p
+            assert_bits_of_taps(p)
 
 
 @needs_compiler
@@ -292,12 +291,7 @@ def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
     p = problem((60, 70), (3, 3), pads, "f4", extras)
     shapes = (p.batch, 1, p.group_inputs, *p.input_size), (p.batch, 1, p.group_outputs, *p.output_size)
     assert 1 < loop_rows.samples_a_call(p, *shapes) < p.batch
-    x, w = arrays(p)
-    want = answer("taps", p, x, w)
-    for workers in (1, 3):
-        got = poison(p.out_shape, p.dtype)
-        jit.execute(plan("jit", p, workers), x, w, got)
-        assert got.tobytes() == want.tobytes(), p
+    assert_bits_of_taps(p)
 
 
 @needs_compiler
