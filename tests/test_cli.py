@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -292,6 +293,49 @@ def test_sound_louder_than_full_scale_is_clipped(run: Run) -> None:
     np.testing.assert_array_equal(soundfile.read("out.wav", dtype="int16")[0], [32767, -32768, 16384])
 
 
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"])
+def test_compressed_sound_louder_than_full_scale_is_clipped(run: Run, subtype: str) -> None:
+    """Encoders of these would let what is louder come out as something else, of either sign."""
+    soundfile.write("in.wav", np.repeat([0.9, -0.9], 500), 8000, subtype=subtype)
+    np.save("twice.npy", np.array([2.0]))
+    done(run("convolve", "in.wav", "twice.npy", "-o", "out.wav"))
+    out, _ = soundfile.read("out.wav")
+    assert out[100:450].min() > 0.9 and out[600:950].max() < -0.9
+    np.save("nan.npy", np.array([np.nan]))
+    says = run("convolve", "in.wav", "nan.npy", "-o", "out.wav", "--force").stderr
+    assert f"NaN or infinite somewhere, the samples are {subtype}" in says
+
+
+def test_sound_from_a_pipe_has_no_size_and_is_read_to_its_end(run: Run) -> None:
+    soundfile.write("in.wav", RNG.uniform(-1, 1, 100), 8000, subtype="PCM_16")
+    whole = Path("in.wav").read_bytes()
+    for size in (0xFFFFFFFF, 0x7FFFF000):
+        Path("piped.wav").write_bytes(whole[:40] + struct.pack("<I", size) + whole[44:])
+        done(run("convolve", "piped.wav", IDENTITY, "-o", "out.wav", "--force"))
+        np.testing.assert_array_equal(soundfile.read("out.wav")[0], soundfile.read("in.wav")[0])
+
+
+def test_names_that_are_no_text_are_read_and_written(run: Run) -> None:
+    name = os.fsdecode(b"bad\xff")
+    soundfile.write("in.wav", np.zeros(9), 8000)
+    Path("in.wav").rename(f"{name}.wav")
+    done(run("smooth", f"{name}.wav", "-o", f"{name}.out.wav"))
+
+
+def test_what_a_reader_can_make_do_with_is_not_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A tag of a TIFF that is beside the point, and a picture that is merely large."""
+    tifffile.imwrite("in.tif", np.ones((4, 5), np.uint8), software=None, description="x" * 9)
+    whole = Path("in.tif").read_bytes()
+    at = whole.index(struct.pack("<HH", 270, 2))
+    Path("in.tif").write_bytes(whole[: at + 8] + struct.pack("<I", 2**31) + whole[at + 12 :])
+    done(run("smooth", "in.tif", "-o", "out.tif"))
+    assert not caplog.records
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
+        Image.new("L", (4, 5)).save("in.png")
+        done(run("smooth", "in.png", "-o", "out.png"))
+
+
 def test_each_colour_is_convolved_alone(run: Run) -> None:
     x = RNG.integers(0, 256, (32, 32, 3), np.uint8)
     Image.fromarray(x).save("in.png")
@@ -404,6 +448,10 @@ def folder(run: Run, tmp_path: Path) -> Path:
     soundfile.write("loud.wav", np.zeros(100), 8000, subtype="FLOAT")
     for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif", "broken.h5"):
         Path(broken).write_bytes(b"not what it says")
+    Path("cut.wav").write_bytes(Path("tone.wav").read_bytes()[:100])
+    np.save("pair.npy", np.array([[1.0, 9.0], [5.0, 2.0]]))
+    os.mkfifo("pipe.npy")
+    Path("dangling.npy").symlink_to("nowhere.npy")
     Path("here.npy").write_bytes(b"precious")
     (tmp_path / "sub.npy").mkdir()
     (tmp_path / "folder.zarr").mkdir()
@@ -500,6 +548,19 @@ def folder(run: Run, tmp_path: Path) -> Path:
         ("explain 100 10x10", "got a kernel of 10 x 10"),
         ("explain 99999999999x99999999999 3x3", "an array of that shape is larger than any memory"),
         ("explain 100 10 --dtype nonsense", "--dtype: expected a name like float32, got 'nonsense'"),
+        ("explain 100 10 --dtype (3,)f8", "--dtype: expected a type of numbers like float32, got '(3,)f8'"),
+        ("explain " + "x".join("1" * 65) + " 3", "dimension"),
+        ("explain " + "9" * 5000 + " 3", "an array of that shape is larger than any memory"),
+        ("convolve line.npy gauss:,2 -o out.npy", "kernel 'gauss:,2': expected a number, got ''"),
+        ("convolve line.npy gauss:2, -o out.npy", "kernel 'gauss:2,': expected a number, got ''"),
+        ("smooth pipe.npy -o out.npy", "pipe.npy: is no regular file"),
+        ("smooth line.npy -o pipe.npy --force", "pipe.npy: is no regular file"),
+        ("smooth line.npy -o dangling.npy", "dangling.npy: exists already; --force replaces it"),
+        ("smooth cut.wav -o out.wav", "cut.wav: cut short, expected 200 bytes of samples, got 56"),
+        (
+            "denoise pair.npy -o out.npy",
+            "noise is estimated from an axis of 3 samples or more, got 2 x 2 along [0, 1]; --sigma needs none",
+        ),
         ("fly", "No such command 'fly'"),
         ("smooth --fly", "No such option"),
     ],

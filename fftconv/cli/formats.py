@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -121,23 +122,47 @@ def _read_zarr(path: Path) -> Recording:
 # --- audio -----------------------------------------------------------------------------------------------
 
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+# What writes into a pipe does not know how much will follow, and gives a size about as large as can be.
+_UNKNOWN_SIZE = 2**31 - 2**16
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse a .wav file that ends before its samples do: the reader would take what is there for all."""
+    with open(path, "rb") as file:
+        if file.read(12)[::8] != b"RW":
+            return
+        while len(head := file.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            there = path.stat().st_size - file.tell()
+            if head[:4] == b"data":
+                if there < size < _UNKNOWN_SIZE:
+                    raise click.UsageError(
+                        f"{path}: cut short, expected {size} bytes of samples, got {there}"
+                    )
+                return
+            file.seek(size + size % 2, 1)
 
 
 def _read_audio(path: Path) -> Recording:
     soundfile = _package("soundfile", f"{path.suffix} files")
-    info = soundfile.info(str(path))
+    name = os.fsencode(path)
+    info = soundfile.info(name)
+    _check_whole(path)
     bits = _PCM_BITS.get(info.subtype, 0)
     if bits:
-        integers, rate = soundfile.read(str(path), dtype="int32")
+        integers, rate = soundfile.read(name, dtype="int32")
         data = integers / (np.float32 if bits <= 16 else np.float64)(2.0**31)
     else:
-        data, rate = soundfile.read(str(path), dtype="float64" if info.subtype == "DOUBLE" else "float32")
+        data, rate = soundfile.read(name, dtype="float64" if info.subtype == "DOUBLE" else "float32")
     about = {"rate": rate, "subtype": info.subtype}
     return Recording(data, (0,), data.dtype, about)
 
 
 def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording) -> None:
-    """Integer encodings are rounded and clipped here, at their own depth, and handed on as exact integers."""
+    """Integer encodings are rounded and clipped here, at their own depth, and handed on as exact integers.
+
+    What is compressed is clipped too: louder sounds would come out as others.
+    """
     soundfile = _package("soundfile", f"{kind} files")
     if "rate" not in like.about:
         raise click.UsageError("audio needs a sample rate, which the input does not carry; write a .npy file")
@@ -147,13 +172,16 @@ def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording)
         raise click.UsageError(
             f"{kind} has no samples of type {like.about['subtype']}; write a .wav or .npy file"
         )
-    bits = _PCM_BITS.get(like.about["subtype"], 0)
+    subtype = like.about["subtype"]
+    bits = _PCM_BITS.get(subtype, 0)
+    if subtype not in ("FLOAT", "DOUBLE"):
+        _check_finite(values, subtype)
+        values = np.clip(values, -1, 1)
     if bits:
-        _check_finite(values, like.about["subtype"])
         top = 2.0 ** (bits - 1)
-        steps = np.clip(np.rint(values.astype(np.float64) * top), -top, top - 1).astype(np.int32)
+        steps = np.minimum(np.rint(values.astype(np.float64) * top), top - 1).astype(np.int32)
         values = steps << (32 - bits)
-    soundfile.write(file, values, like.about["rate"], subtype=like.about["subtype"], format=kind)
+    soundfile.write(file, values, like.about["rate"], subtype=subtype, format=kind)
 
 
 # --- pictures --------------------------------------------------------------------------------------------
