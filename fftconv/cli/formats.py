@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -126,36 +125,35 @@ _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 _UNKNOWN_SIZE = 2**31 - 2**16
 
 
-def _check_whole(path: Path) -> None:
+def _check_whole(path: Path, file: BinaryIO) -> None:
     """Refuse a .wav file that ends before its samples do: the reader would take what is there for all."""
-    with open(path, "rb") as file:
-        if file.read(12)[::8] != b"RW":
+    if file.read(12)[::8] != b"RW":
+        return
+    while len(head := file.read(8)) == 8:
+        size = int.from_bytes(head[4:], "little")
+        there = path.stat().st_size - file.tell()
+        if head[:4] == b"data":
+            if there < size < _UNKNOWN_SIZE:
+                raise click.UsageError(f"{path}: cut short, expected {size} bytes of samples, got {there}")
             return
-        while len(head := file.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            there = path.stat().st_size - file.tell()
-            if head[:4] == b"data":
-                if there < size < _UNKNOWN_SIZE:
-                    raise click.UsageError(
-                        f"{path}: cut short, expected {size} bytes of samples, got {there}"
-                    )
-                return
-            file.seek(size + size % 2, 1)
+        file.seek(size + size % 2, 1)
 
 
 def _read_audio(path: Path) -> Recording:
     soundfile = _package("soundfile", f"{path.suffix} files")
-    name = os.fsencode(path)
-    info = soundfile.info(name)
-    _check_whole(path)
-    bits = _PCM_BITS.get(info.subtype, 0)
+    with open(path, "rb") as file:  # the library opens no name that is no text
+        _check_whole(path, file)
+        file.seek(0)
+        try:
+            with soundfile.SoundFile(file) as sound:
+                rate, subtype = sound.samplerate, sound.subtype
+                bits = _PCM_BITS.get(subtype, 0)
+                data = sound.read(dtype="int32" if bits else "float64" if subtype == "DOUBLE" else "float32")
+        except soundfile.LibsndfileError as error:
+            raise ValueError(error.error_string) from error
     if bits:
-        integers, rate = soundfile.read(name, dtype="int32")
-        data = integers / (np.float32 if bits <= 16 else np.float64)(2.0**31)
-    else:
-        data, rate = soundfile.read(name, dtype="float64" if info.subtype == "DOUBLE" else "float32")
-    about = {"rate": rate, "subtype": info.subtype}
-    return Recording(data, (0,), data.dtype, about)
+        data = data / 2.0**31
+    return Recording(data, (0,), data.dtype, {"rate": rate, "subtype": subtype})
 
 
 def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording) -> None:
