@@ -287,6 +287,30 @@ def test_eight_bit_results_are_rounded_and_clipped(run: Run) -> None:
     np.testing.assert_array_equal(out, np.clip(np.rint(exact), 0, 255))
 
 
+@pytest.mark.parametrize("dtype", ["uint64", "int64", "uint32", "int32", "int8"])
+def test_the_largest_integers_stay_the_largest(run: Run, dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    tifffile.imwrite("in.tif", np.array([[limits.max, limits.min], [0, 1]], dtype))
+    done(run("convolve", "in.tif", IDENTITY, "-o", "same.tif"))
+    np.testing.assert_array_equal(tifffile.imread("same.tif"), tifffile.imread("in.tif"))
+    np.save("thrice.npy", np.array([[3.0]]))
+    done(run("convolve", "in.tif", "thrice.npy", "-o", "more.tif"))
+    np.testing.assert_array_equal(tifffile.imread("more.tif"), [[limits.max, limits.min], [0, 3]])
+
+
+def test_integers_of_64_bits_are_not_rounded_on_the_way_into_a_picture() -> None:
+    exact = np.array([2**62 + 1, -(2**62) - 1])
+    assert (formats.as_stored(exact, np.dtype(np.int64)) == exact).all()
+
+
+def test_a_mask_is_true_where_more_than_half_of_it_is(run: Run) -> None:
+    mask = np.zeros((6, 9), bool)
+    mask[:, 4:] = True
+    tifffile.imwrite("in.tif", mask)
+    done(run("smooth", "in.tif", "-k", "box:5", "-o", "out.tif"))
+    np.testing.assert_array_equal(tifffile.imread("out.tif"), mask)
+
+
 def test_sound_louder_than_full_scale_is_clipped(run: Run) -> None:
     soundfile.write("in.wav", np.array([0.75, -0.75, 0.25]), 8000, subtype="PCM_16")
     np.save("kernel.npy", np.array([2.0]))

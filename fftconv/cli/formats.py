@@ -37,14 +37,20 @@ class Recording:
 
 
 def as_stored(values: np.ndarray, stored: np.dtype) -> np.ndarray:
-    """`values` in the sample type `stored`: rounded and clipped to its range where it is an integer type."""
+    """`values` in the sample type `stored`: rounded and clipped to its range where it is an integer type or bool."""
     if values.dtype.kind == "c" and stored.kind != "c":
         raise click.UsageError(f"the result is complex, the samples are {stored}; write a .npy file")
-    if stored.kind not in "ui":
+    if stored.kind not in "uib":
         return values.astype(stored, copy=False)
     _check_finite(values, str(stored))
-    limits = np.iinfo(stored)
-    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), stored)
+    low, high = (0, 1) if stored.kind == "b" else (np.iinfo(stored).min, np.iinfo(stored).max)
+    if values.dtype.kind == "f":
+        values = np.rint(values)
+    # as a float, the largest of 64 bits is one too large for them: it cannot be converted, only put in place
+    above, below = values >= high, values <= low
+    found = np.where(above | below, 0, values).astype(stored)
+    found[above], found[below] = high, low
+    return found
 
 
 def _check_finite(values: np.ndarray, stored: str) -> None:
