@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fftconv._broadcast import Array, full, same, valid
-from fftconv._recipe import Door, DType, Options, recipe_for
+from fftconv._broadcast import Array
+from fftconv._door import CONVOLVE
+from fftconv._recipe import DType, Options, recipe_for
 from fftconv.core.spare import Take
 from fftconv.core.support import bounding_box
 
 Region = tuple[slice, ...]
 """Some of the outputs: a slice per axis, with begin and end on the convolved ones."""
-
-CONVOLVE = Door({"full": full, "same": same, "valid": valid})
 
 
 @dataclass(frozen=True)

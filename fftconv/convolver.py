@@ -12,7 +12,7 @@ import numpy as np
 
 from fftconv._boundary import fill_of
 from fftconv._broadcast import Array
-from fftconv._door import as_operand, check_out, mode_text, options_of, shape_of
+from fftconv._door import CONVOLVE, as_operand, check_out, mode_text, options_of, shape_of
 from fftconv._prepared import Prepared, Shared
 from fftconv._recipe import (
     DType,
@@ -30,7 +30,6 @@ from fftconv.core.config import PLANNING
 from fftconv.core.kernel import Store
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import Ints
-from fftconv.signal import CONVOLVE
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
