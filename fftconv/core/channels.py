@@ -200,6 +200,14 @@ class Channels:
         return outputs, even(p.group_inputs, held // outputs)
 
     @lazy
+    def kernel_spec(self) -> FFTSpec:
+        """The transform of that execute."""
+        layout = self.layout
+        shape = (*self.kernel_chunk, *layout.tiling.nfft)
+        filled = tuple(layout.problem.kernel_size[a] for a in layout.axes)
+        return FFTSpec(shape, tuple(2 + a for a in layout.axes), layout.dtype, filled=filled)
+
+    @lazy
     def kernel_groups(self) -> int:
         """Parts of the kernel that share no execute: groups, where they are matrices."""
         return 1 if self.products else self.problem.groups

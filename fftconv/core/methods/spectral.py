@@ -23,8 +23,8 @@ from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTSpec
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
-from fftconv.core.methods import lone, script
-from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
+from fftconv.core.methods import brief, lone, script
+from fftconv.core.methods.care import Care, Facts, Level, none_negative, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.plan import ConvPlan
@@ -34,6 +34,7 @@ from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 # Compiling goes on beside the calls, so it may begin before they have taken as long.
 EAGER = 2
 
@@ -60,6 +61,14 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 execute.keeps_signs = True  # type: ignore[attr-defined]
 
 
+def made_for(plan: ConvPlan) -> Executor:
+    """An executor for this plan; calls that are short and plain are written down as a whole."""
+    layout = layout_of(plan.problem, plan.tiling)
+    if plan.workers > 1 or not brief.fits(channels_of(layout)):
+        return execute
+    return brief.Brief(layout, get_engine(layout.dtype), execute)
+
+
 def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
     """An executor of `plan` that transforms `kernel` only if its spectra are not held yet."""
     p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
@@ -82,19 +91,21 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
 
     spectra = kernel.kept((shape, transform), repeated if repeats else once)
     channels, facts = channels_of(layout), Facts(p, kernel.w)
+    short = plan.workers == 1 and brief.fits(channels)
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
 
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
-        return run
+        return brief.Brief(layout, engine, run, facts, spectra) if short else run
     alone = lone.executor(layout, engine, channels.tile_spec, spectra)
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        (run if on_pedestal(p, x) else alone)(plan, x, w, out)
+        (run if on_pedestal(p, x) or none_negative(x, facts) else alone)(plan, x, w, out)
 
-    return run_alone
+    run_alone.keeps_signs = True  # type: ignore[attr-defined]
+    return brief.Brief(layout, engine, run_alone, facts, spectra) if short else run_alone
 
 
 def apply_spectra(
@@ -202,13 +213,7 @@ def kernel_spectra(
     w, memory = arrays
     if p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
-    spec = FFTSpec(
-        (*channels.kernel_chunk, *layout.tiling.nfft),
-        tuple(2 + a for a in layout.axes),
-        layout.dtype,
-        filled=tuple(p.kernel_size[a] for a in layout.axes),
-    )
-    shares, target = channels.kernel_groups, memory
+    spec, shares, target = channels.kernel_spec, channels.kernel_groups, memory
     if channels.products:
         target = _within(memory, layout)
     elif channels.summed:
@@ -219,7 +224,7 @@ def kernel_spectra(
         kernels = w.reshape(shares, -1, *w.shape[1:])[group, outputs, inputs]
         held = tuple(map(slice, kernels.shape[:2]))
         with engine.borrow(spec) as plan:
-            _place(kernels, plan.signal[held], p)
+            place_kernels(kernels, plan.signal[held], p)
             found = plan.forward()[held]
             if channels.products:
                 np.conjugate(found, out=target[outputs])
@@ -259,10 +264,12 @@ def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
         np.copyto(target[..., 1, :], turned)
 
 
-def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
+def place_kernels(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
     """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
     scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
     target = signal[at(*map(slice, p.kernel_size))]
-    np.multiply(kernels, scale, out=target, casting="same_kind")
-    if target.dtype.kind == "c":
-        np.conjugate(target, out=target)
+    np.multiply(kernels.real, scale, out=target.real, casting="same_kind")
+    if kernels.dtype.kind == "c":
+        np.multiply(kernels.imag, -scale, out=target.imag, casting="same_kind")
+    elif target.dtype.kind == "c":
+        target.imag = 0
