@@ -16,8 +16,9 @@ import numpy as np
 
 from fftconv.core.channels import Channels, channels_of
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.care import Facts, none_negative, on_pedestal
-from fftconv.core.methods.script import MOST_BYTES, Kernels, Script, Writer, address, is_plain_layout, warmth
+from fftconv.core.methods.script import MOST_BYTES, Kernels, Script, Writer, is_plain_layout, warmth
 from fftconv.core.methods.steps import BASES, CALL, NOTES, Steps
 from fftconv.core.plan import ConvPlan
 from fftconv.core.spare import aligned
@@ -41,7 +42,7 @@ def fits(channels: Channels) -> bool:
     executes = channels.jobs * -(-p.in_channels // channels.input_chunk)
     each = channels.tile_bytes * channels.input_chunk * p.group_outputs
     return (
-        p.x_dtype == p.w_dtype
+        p.x_dtype == p.w_dtype == p.dtype
         and is_plain_layout(layout)
         and not channels.carried
         and channels.kernel_jobs == 1
@@ -115,7 +116,7 @@ class Brief:
     call.
     """
 
-    keeps_signs = True
+    keeps_signs = quiet = True
 
     def __init__(
         self,
@@ -137,9 +138,11 @@ class Brief:
         self.scripts: dict[Hashable, Script | None] = {}
 
     def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        steps = warmth.loops.get(self.char)
-        if steps is None or on_pedestal(self.layout.problem, x) or not self.go(steps, x, w, out):
-            self.otherwise(plan, x, w, out)
+        steps, p = warmth.loops.get(self.char), self.layout.problem
+        plain = steps is not None and x.dtype == w.dtype == out.dtype == p.dtype and not on_pedestal(p, x)
+        if not plain or not self.go(steps, x, w, out):
+            with np.errstate(all="ignore"):
+                self.otherwise(plan, x, w, out)
 
     def go(self, steps: Steps, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> bool:
         """Whether compiled steps could answer, and did."""

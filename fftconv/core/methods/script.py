@@ -23,6 +23,7 @@ from fftconv.core.channels import Channels, ranges
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.jobs import EVERY, KEPT_TILES, Job, holds_indices, jobs_of
 from fftconv.core.lazy import lazy
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.copies import CLAMP, LOOK
 from fftconv.core.methods.kernel_steps import SCALE, TURN
 from fftconv.core.methods.steps import BASES, NOTES, Steps, compiled
@@ -152,11 +153,6 @@ def is_plain_layout(layout: TileLayout) -> bool:
         and layout.tile_count * p.group_outputs <= KEPT_TILES
         and not holds_indices(layout)
     )
-
-
-def address(a: np.ndarray) -> int:
-    """Where its first element lies."""
-    return int(a.ctypes.data)
 
 
 def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work, outputs: int) -> Script | None:

@@ -12,6 +12,7 @@ kernel is linear over the complex numbers and keeps them apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import product
 from math import prod
 from time import perf_counter
@@ -26,7 +27,7 @@ from fftconv.core.kernel import Kernel
 from fftconv.core.methods import brief, lone, script
 from fftconv.core.methods.care import Care, Facts, Level, none_negative, on_pedestal
 from fftconv.core.methods.contract import Round
-from fftconv.core.methods.tiles import Sink, Source
+from fftconv.core.methods.tiles import Sink, Source, place_kernels
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, at
 from fftconv.core.spare import aligned, spare
@@ -64,9 +65,23 @@ execute.keeps_signs = True  # type: ignore[attr-defined]
 def made_for(plan: ConvPlan) -> Executor:
     """An executor for this plan; calls that are short and plain are written down as a whole."""
     layout = layout_of(plan.problem, plan.tiling)
-    if plan.workers > 1 or not brief.fits(channels_of(layout)):
+    channels, engine = channels_of(layout), get_engine(layout.dtype)
+    if plan.workers > 1 or not brief.fits(channels):
         return execute
-    return brief.Brief(layout, get_engine(layout.dtype), execute)
+    transform = lone.own(channels, engine) if channels.lone else None
+    if transform is None:
+        return brief.Brief(layout, engine, execute)
+    alone, p = lone.executor(layout, engine, channels.tile_spec, transform), plan.problem
+
+    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        if on_pedestal(p, x) or none_negative(x, Facts(p, w)):
+            execute(plan, x, w, out)
+            return
+        begin = perf_counter()
+        alone(plan, x, w, out)
+        script.warmth.spent(layout.dtype.char.lower(), EAGER * (perf_counter() - begin))
+
+    return brief.Brief(layout, engine, run_alone)
 
 
 def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
@@ -99,7 +114,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
         return brief.Brief(layout, engine, run, facts, spectra) if short else run
-    alone = lone.executor(layout, engine, channels.tile_spec, spectra)
+    alone = lone.executor(layout, engine, channels.tile_spec, lambda w: nullcontext(spectra()[:, 0]))
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         (run if on_pedestal(p, x) or none_negative(x, facts) else alone)(plan, x, w, out)
@@ -262,14 +277,3 @@ def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
     if target.shape[-2] == 2:
         np.multiply(spectra, 1j, out=spectra)
         np.copyto(target[..., 1, :], turned)
-
-
-def place_kernels(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
-    """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
-    scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
-    target = signal[at(*map(slice, p.kernel_size))]
-    np.multiply(kernels.real, scale, out=target.real, casting="same_kind")
-    if kernels.dtype.kind == "c":
-        np.multiply(kernels.imag, -scale, out=target.imag, casting="same_kind")
-    elif target.dtype.kind == "c":
-        target.imag = 0
