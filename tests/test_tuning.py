@@ -87,7 +87,7 @@ def test_a_call_seen_before_follows_the_profile_too(monkeypatch):
 
 def test_each_engine_has_costs_of_its_own(monkeypatch):
     fast = BUILT_IN.spectral("fftw")
-    slow = replace(fast, call=1.0)
+    slow = replace(fast, call=1.0, brief=0.0, lone=1.0)
     use(Profile({"fftw": fast, "scipy": slow}, BUILT_IN.direct))
     with fftconv.config_context(engine="scipy"):
         plan = fftconv.explain((100_000,), (1001,), method="overlap_save")

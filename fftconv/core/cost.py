@@ -72,14 +72,15 @@ class HostProfile:
         Per limb of a sample or of a sum: split or rounded, shifted and added.
     job : float
         Seconds of interpreter time per job.
-    lone : float
-        The same for a job that is alone and whose every index is known beforehand.
     thread : float
         Seconds to wake the other workers and to meet again.
     handover : float
         Seconds by which a job takes longer beside other threads: they take the interpreter's lock from each other.
     call : float
         Seconds of interpreter time of any call.
+    brief, lone : float
+        The same of a call on one thread that is one entry of compiled code, 0 where the engine's plans have no
+        addresses; and of one tile and kernel without a loop (see `Channels.brief` and `Channels.lone`).
     """
 
     rows: Table
@@ -99,10 +100,11 @@ class HostProfile:
     product: float
     limb: float
     job: float
-    lone: float
     thread: float
     handover: float
     call: float
+    brief: float
+    lone: float
 
 
 LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}

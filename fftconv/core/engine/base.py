@@ -121,9 +121,9 @@ class FFTSpec:
 
     @property
     def idle(self) -> tuple[tuple[slice, ...], ...]:
-        """What a forward transform takes for zeros: of the signal before its last axis is transformed, then of the spectrum.
+        """What a forward transform takes for zeros: of the signal first, then of the spectrum.
 
-        Axes are transformed one after the other, the last one first.
+        Axes are transformed one after the other, the last one first; one entry before each of them.
         """
         if not self.filled:
             return ()

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fftconv.core.channels import Channels, channels_of
+from fftconv.core.channels import channels_of
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.methods.addresses import address
 from fftconv.core.methods.care import Facts, none_negative, on_pedestal
-from fftconv.core.methods.script import MOST_BYTES, Kernels, Script, Writer, is_plain_layout, warmth
+from fftconv.core.methods.script import Kernels, Script, Writer, warmth
 from fftconv.core.methods.steps import BASES, CALL, NOTES, Steps
 from fftconv.core.plan import ConvPlan
 from fftconv.core.spare import aligned
@@ -33,21 +33,6 @@ _X, _OUT, _W, _KERNEL, _CONSTANTS = (_PLACE[name] for name in ("x", "out", "w", 
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
-
-
-def fits(channels: Channels) -> bool:
-    """Whether calls are short and plain: each output of one input, one transform for all kernels, no axis carried."""
-    layout = channels.layout
-    p = layout.problem
-    executes = channels.jobs * -(-p.in_channels // channels.input_chunk)
-    each = channels.tile_bytes * channels.input_chunk * p.group_outputs
-    return (
-        p.x_dtype == p.w_dtype == p.dtype
-        and is_plain_layout(layout)
-        and not channels.carried
-        and channels.kernel_jobs == 1
-        and executes * each <= MOST_BYTES
-    )
 
 
 class Plans(NamedTuple):
@@ -139,10 +124,11 @@ class Brief:
 
     def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         steps, p = warmth.loops.get(self.char), self.layout.problem
-        plain = steps is not None and x.dtype == w.dtype == out.dtype == p.dtype and not on_pedestal(p, x)
-        if not plain or not self.go(steps, x, w, out):
-            with np.errstate(all="ignore"):
-                self.otherwise(plan, x, w, out)
+        plain = x.dtype == w.dtype == out.dtype == p.dtype and not on_pedestal(p, x)
+        if steps is not None and plain and self.go(steps, x, w, out):
+            return
+        with np.errstate(all="ignore"):
+            self.otherwise(plan, x, w, out)
 
     def go(self, steps: Steps, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> bool:
         """Whether compiled steps could answer, and did."""
@@ -187,7 +173,9 @@ class Brief:
         if not fresh:
             return Desk(plans, None)
         p = self.layout.problem
-        spectra = aligned((p.in_channels, p.group_outputs, 1, *engine.spectrum_pitch(spec)[3:]), spec.spectrum_dtype)
+        spectra = aligned(
+            (p.in_channels, p.group_outputs, 1, *engine.spectrum_pitch(spec)[3:]), spec.spectrum_dtype
+        )
         spectra[...] = 0
         return Desk(plans, spectra)
 

@@ -82,6 +82,4 @@ def source(number: str, lanes: int) -> str:
 
 def _loop(number: str, at: copies.At, lanes: int) -> str:
     blend = ", ".join(f"i32 {i if i % 2 == 0 else lanes + i}" for i in range(lanes))
-    return _CONJUGATE_LOOP.format(
-        **at._asdict(), number=number, lanes=lanes, complex=lanes // 2, blend=blend
-    )
+    return _CONJUGATE_LOOP.format(**at._asdict(), number=number, lanes=lanes, complex=lanes // 2, blend=blend)

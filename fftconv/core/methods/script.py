@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.channels import Channels, ranges
+from fftconv.core.channels import MOST_BYTES, Channels, ranges
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
-from fftconv.core.jobs import EVERY, KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.jobs import EVERY, Job, jobs_of
 from fftconv.core.lazy import lazy
 from fftconv.core.methods.addresses import address
 from fftconv.core.methods.copies import CLAMP, LOOK
@@ -39,9 +39,6 @@ Moves = list[list[tuple[np.ndarray, Any]]]
 """Per tile, parts of an array and their places in the signal."""
 Loops = Sequence[tuple[int, int, int]]
 """Of nested loops the lengths and the steps of target and source."""
-
-# Bytes of scratch that a worker fills at most before it looks whether it has been interrupted.
-MOST_BYTES = 2**27
 
 warmth: Warmth[Steps] = Warmth(compiled)
 
@@ -87,7 +84,7 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     x, spectra, out, _, make = work
     layout, spec = channels.layout, channels.tile_spec
     steps = warmth.loops.get(spec.dtype.char.lower())
-    if steps is None or not is_plain(layout, x, out):
+    if steps is None or not is_plain(channels, x, out):
         return False
     with engine.borrow(spec) as plan:
         outputs = channels.outputs_of_one if workers > 1 else layout.problem.group_outputs
@@ -138,21 +135,9 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     return True
 
 
-def is_plain(layout: TileLayout, x: np.ndarray, out: np.ndarray) -> bool:
+def is_plain(channels: Channels, x: np.ndarray, out: np.ndarray) -> bool:
     """Whether jobs move samples and outputs as they are, each output of one input."""
-    return x.dtype == out.dtype == layout.problem.dtype and is_plain_layout(layout)
-
-
-@lru_cache(maxsize=256)
-def is_plain_layout(layout: TileLayout) -> bool:
-    """The same, where arrays have the problem's dtype."""
-    p = layout.problem
-    return (
-        p.group_inputs == 1
-        and p.dtype.char in "fdFD"
-        and layout.tile_count * p.group_outputs <= KEPT_TILES
-        and not holds_indices(layout)
-    )
+    return x.dtype == out.dtype == channels.problem.dtype and channels.plain
 
 
 def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work, outputs: int) -> Script | None:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import product
-from math import prod
 from time import perf_counter
 
 import numpy as np
 
 from fftconv.core.channels import Channels, Range, batched, channels_of, ranges
 from fftconv.core.engine import get_engine
-from fftconv.core.engine.base import Engine, FFTSpec
+from fftconv.core.engine.base import Engine
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
 from fftconv.core.methods import brief, lone, script
@@ -29,7 +28,7 @@ from fftconv.core.methods.care import Care, Facts, Level, none_negative, on_pede
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source, place_kernels
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem, at
+from fftconv.core.problem import at
 from fftconv.core.spare import aligned, spare
 from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
@@ -66,7 +65,7 @@ def made_for(plan: ConvPlan) -> Executor:
     """An executor for this plan; calls that are short and plain are written down as a whole."""
     layout = layout_of(plan.problem, plan.tiling)
     channels, engine = channels_of(layout), get_engine(layout.dtype)
-    if plan.workers > 1 or not brief.fits(channels):
+    if plan.workers > 1 or not channels.brief:
         return execute
     transform = lone.own(channels, engine) if channels.lone else None
     if transform is None:
@@ -106,7 +105,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
 
     spectra = kernel.kept((shape, transform), repeated if repeats else once)
     channels, facts = channels_of(layout), Facts(p, kernel.w)
-    short = plan.workers == 1 and brief.fits(channels)
+    short = plan.workers == 1 and channels.brief
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
@@ -185,7 +184,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         drain,
         workers,
     )
-    if scripted and script.is_plain(layout, x, out):
+    if scripted and script.is_plain(channels, x, out):
         script.warmth.spent(spec.dtype.char.lower(), EAGER * (perf_counter() - begin))
 
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from fftconv.core.cells import Span
 from fftconv.core.engine import get_engine
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.loops import FIELDS, MOVED, OUTSIDE, TASK, Loop, Loops
-from fftconv.core.methods.rows import address, edge_spots, line_pairs, spots
+from fftconv.core.methods.rows import edge_spots, line_pairs, spots
 from fftconv.core.passes import passes
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.spare import spare
