@@ -13,11 +13,12 @@ from fftconv.core.channels import channels_of
 from fftconv.core.cost import HostProfile
 from fftconv.core.cost_contract import ChannelCost
 from fftconv.core.engine.base import Engine
-from fftconv.core.methods import Executor as Execute
 from fftconv.core.methods import lone, script, spectral
 from fftconv.core.methods.brief import Brief
-from fftconv.core.plan import Candidate, ConvPlan, Tiling
+from fftconv.core.missing import watched
+from fftconv.core.plan import Candidate, ConvPlan, Request, Tiling
 from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.run import Runner, run
 from fftconv.core.tile_choice import Means, overlap_save, whole
 from fftconv.core.tiling import TileLayout, block_step
 from fftconv.core.workers import worker_limit
@@ -25,6 +26,7 @@ from fftconv.tuning.fit import Name, Sample, fit
 from fftconv.tuning.problems import arrays, problem
 from fftconv.tuning.stopwatch import Stopwatch
 
+Call = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 FITTED: tuple[Name, ...] = (
     ("call", None),
     ("job", None),
@@ -99,7 +101,7 @@ def _tilings(engine: Engine, p: ConvProblem, host: HostProfile) -> list[Tiling]:
 
 
 def _short(
-    engine: Engine, watch: Stopwatch, form: tuple[str, Callable[[ConvPlan, Engine], Execute | None]]
+    engine: Engine, watch: Stopwatch, form: tuple[str, Callable[[ConvPlan, Engine], Call | None]]
 ) -> Iterator[Sample[HostProfile]]:
     """Short calls, by an executor that is made for them."""
     name, made = form
@@ -109,24 +111,25 @@ def _short(
         plan = _plan(engine, p, (tiling, 1))
         execute = made(plan, engine)
         if execute is not None:
-            call = partial(execute, plan, *arrays(p), np.empty(p.out_shape, p.dtype))
+            call = partial(execute, *arrays(p), np.empty(p.out_shape, p.dtype))
             yield Sample(f"{name} {p}", watch.fastest(call), partial(_predict_short, p, tiling, name))
 
 
-def _brief(plan: ConvPlan, engine: Engine) -> Execute | None:
+def _brief(plan: ConvPlan, engine: Engine) -> Call | None:
     """A call as one entry of compiled code, where it can be."""
     made = spectral.made_for(plan)
     script.warmth.try_to_prepare(plan.problem.dtype.char)
     can = isinstance(made, Brief) and script.warmth.loops and made.new_desk() is not None
-    return made if can else None
+    return Runner(plan.problem, Request("overlap_save", 1, tiling=plan.tiling)) if can else None
 
 
-def _lone(plan: ConvPlan, engine: Engine) -> Execute | None:
+def _lone(plan: ConvPlan, engine: Engine) -> Call | None:
     """One tile and kernel without a loop."""
-    layout = TileLayout(plan.problem, plan.tiling)
-    channels = channels_of(layout)
+    channels = channels_of(TileLayout(plan.problem, plan.tiling))
     spectra = lone.own(channels, engine)
-    return None if spectra is None else lone.executor(layout, engine, channels.tile_spec, spectra)
+    # the look at the result is a good part of such calls
+    execute = None if spectra is None else watched(plan, lone.executor(channels, engine, spectra), run)
+    return None if execute is None else partial(execute, plan)
 
 
 SHORT = ("brief", _brief), ("lone", _lone)

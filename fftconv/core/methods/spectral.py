@@ -37,6 +37,8 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 # Compiling goes on beside the calls, so it may begin before they have taken as long.
 EAGER = 2
+# Short calls gain a larger part of their time.
+SOON = 4
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
@@ -67,18 +69,18 @@ def made_for(plan: ConvPlan) -> Executor:
     channels, engine = channels_of(layout), get_engine(layout.dtype)
     if plan.workers > 1 or not channels.brief:
         return execute
-    transform = lone.own(channels, engine) if channels.lone else None
-    if transform is None:
+    spectra, p = lone.own(channels, engine), plan.problem
+    if spectra is None:
         return brief.Brief(layout, engine, execute)
-    alone, p = lone.executor(layout, engine, channels.tile_spec, transform), plan.problem
+    simple = (lone.executor if channels.lone else lone.in_turn)(channels, engine, spectra)
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         if on_pedestal(p, x) or none_negative(x, Facts(p, w)):
             execute(plan, x, w, out)
             return
         begin = perf_counter()
-        alone(plan, x, w, out)
-        script.warmth.spent(layout.dtype.char.lower(), EAGER * (perf_counter() - begin))
+        simple(plan, x, w, out)
+        script.warmth.spent(layout.dtype.char.lower(), SOON * (perf_counter() - begin))
 
     return brief.Brief(layout, engine, run_alone)
 
@@ -113,7 +115,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
         return brief.Brief(layout, engine, run, facts, spectra) if short else run
-    alone = lone.executor(layout, engine, channels.tile_spec, lambda w: nullcontext(spectra()[:, 0]))
+    alone = lone.executor(channels, engine, lambda w: nullcontext(spectra()[:, 0]))
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         (run if on_pedestal(p, x) or none_negative(x, facts) else alone)(plan, x, w, out)
