@@ -236,8 +236,10 @@ def _is_one_thing(plan: ConvPlan) -> bool:
     """Whether the plan is one line, or one transform, whatever the number of workers."""
     if plan.chosen.tiling is None:
         return plan.method == "direct" and is_one_line(plan.problem)
-    whole = not plan.chosen.by_phases and not plan.chosen.limbs
-    return whole and channels_of(layout_of(plan.problem, plan.tiling)).lone
+    if plan.chosen.by_phases or plan.chosen.limbs:
+        return False
+    channels = channels_of(layout_of(plan.problem, plan.tiling))
+    return channels.lone or (channels.brief and channels.jobs == 1)
 
 
 class _Settled(NamedTuple):

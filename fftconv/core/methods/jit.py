@@ -27,6 +27,7 @@ from numpy.lib.stride_tricks import as_strided
 from fftconv.core.cells import cut
 from fftconv.core.loop_rows import Box, frame, held_outputs, inside, line_axis_of, open_axes, whole_boxes
 from fftconv.core.methods import taps
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import WRITTEN_OUT, Loops
 from fftconv.core.methods.rows import (
@@ -34,7 +35,6 @@ from fftconv.core.methods.rows import (
     Calls,
     Geometry,
     Sums,
-    address,
     calls,
     is_plain,
     last,

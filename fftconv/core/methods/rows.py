@@ -16,6 +16,7 @@ import numpy as np
 from fftconv.core.boundary import fold
 from fftconv.core.cells import Span
 from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs, samples_a_call
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.blocks import Scratch
 from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops, Shape
 from fftconv.core.problem import ConvProblem, Ints
@@ -23,11 +24,6 @@ from fftconv.core.problem import ConvProblem, Ints
 LINE_BYTES = 64
 # Rows are cut at multiples of what any loop sums abreast.
 ROUND = 128
-
-
-def address(a: np.ndarray) -> int:
-    """Where its first element lies."""
-    return int(a.ctypes.data)
 
 
 def whole_steps(a: np.ndarray) -> bool:
