@@ -40,8 +40,8 @@ def entered(monkeypatch):
     return found
 
 
-def planned(p: ConvProblem, tiling) -> ConvPlan:
-    return ConvPlan(p, Candidate("overlap_save", workers=1, tiling=tiling), "")
+def planned(p: ConvProblem, tiling, workers: int = 1) -> ConvPlan:
+    return ConvPlan(p, Candidate("overlap_save", workers=workers, tiling=tiling), "")
 
 
 def in_general(plan: ConvPlan, operands) -> np.ndarray:
@@ -79,12 +79,14 @@ def cases(ndim: int, dtype: str, kind: str):
 def test_bits_of_compiled_calls(entered, ndim, dtype, kind):
     expected = 0
     for p, tiling in cases(ndim, dtype, kind):
-        plan, operands = planned(p, tiling), arrays(p)
-        want = in_general(plan, operands).tobytes()
-        expected += 2 * channels_of(TileLayout(p, tiling)).brief
-        assert shortly(plan, operands).tobytes() == want, (p, tiling)
-        assert shortly(plan, operands, Kernel(operands[1], Store())).tobytes() == want, (p, tiling)
-    assert len(entered) == expected >= 32 and all(entered)
+        operands = arrays(p)
+        want = in_general(planned(p, tiling), operands).tobytes()
+        for workers in (1, 3):
+            plan = planned(p, tiling, workers)
+            expected += 2 * channels_of(TileLayout(p, tiling)).brief
+            assert shortly(plan, operands).tobytes() == want, plan
+            assert shortly(plan, operands, Kernel(operands[1], Store())).tobytes() == want, plan
+    assert len(entered) == expected >= 64 and all(entered)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,9 +169,10 @@ def test_without_what_fftw_exports(entered, monkeypatch):
 
 
 @compiles
-def test_threads_have_desks_of_their_own(entered):
+@pytest.mark.parametrize("workers", (1, 2))
+def test_threads_have_desks_of_their_own(entered, workers):
     p = problem((3001,), (65,), "same", "f8")
-    plan = planned(p, cut(p, (512,), 2))
+    plan = planned(p, cut(p, (512,), 2), workers)
     execute, rng = executor(plan), np.random.default_rng(0)
     work = [tuple(rng.standard_normal(s) for s in (p.x_shape, p.w_shape)) for _ in range(8)]
     wanted, wrong = [in_general(plan, each).tobytes() for each in work], []

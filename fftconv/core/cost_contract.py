@@ -53,7 +53,8 @@ class ChannelCost:
     @lazy
     def alone(self) -> float:
         """On one thread, which has less to do around the steps than several."""
-        return call_of(self.channels, self.host) + self.singly
+        lone = self.channels.brief and self.channels.lone
+        return min(self._call, self.host.lone if lone else self._call) + self.singly
 
     @lazy
     def singly(self) -> float:
@@ -62,7 +63,12 @@ class ChannelCost:
 
     def shared(self, workers: int) -> float:
         """On at most `workers` threads, by what serves any number of them."""
-        return self.host.call + sum(shared_seconds(*step, workers, self.host)[0] for step in self.steps)
+        return self._call + sum(shared_seconds(*step, workers, self.host)[0] for step in self.steps)
+
+    @lazy
+    def _call(self) -> float:
+        compiled = self.channels.brief and self.host.brief and has_compiler()
+        return self.host.brief if compiled else self.host.call
 
     def kernel_seconds(self, workers: int) -> float:
         """Of that, the kernel's transforms."""
@@ -138,13 +144,6 @@ class ChannelCost:
             tiles * self._per_bin(self.host.multiply_add) + self._per_bin(self.host.read)
         )
         return rounds * calls, self.host.job / 2, c.bin_chunk * p.groups * each
-
-
-def call_of(channels: Channels, host: HostProfile) -> float:
-    """Interpreter time of a call on one thread, beside its steps."""
-    if channels.brief and host.brief and has_compiler():
-        return host.brief
-    return host.lone if channels.brief and channels.lone else host.call
 
 
 def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> int:

@@ -71,7 +71,7 @@ def least_seconds(p: ConvProblem, packed: bool, host: HostProfile) -> Callable[[
             steps += [(tiles * per_tile + per_product, 0.5, 1.0)]
         singly = [points * each * 1e-9 + max(0.5, overheads) * host.job for each, overheads, _ in steps]
         together = sum(map(shared, singly, (jobs for *_, jobs in steps)))
-        return min(least_call + sum(singly), host.call + together)
+        return least_call + min(sum(singly), together)
 
     def shared(alone: float, jobs: float) -> float:
         """One step, which begins when the one before has ended."""

@@ -119,7 +119,7 @@ def _brief(plan: ConvPlan, engine: Engine) -> Call | None:
     """A call as one entry of compiled code, where it can be."""
     made = spectral.made_for(plan)
     script.warmth.try_to_prepare(plan.problem.dtype.char)
-    can = isinstance(made, Brief) and script.warmth.loops and made.new_desk() is not None
+    can = isinstance(made, Brief) and script.warmth.loops and made.new_desk(False) is not None
     return Runner(plan.problem, Request("overlap_save", 1, tiling=plan.tiling)) if can else None
 
 

@@ -1,4 +1,4 @@
-"""A short spectral call on one thread: kernel, samples and outputs in one entry of compiled code.
+"""A short spectral call: kernel, samples and outputs in one entry of compiled code for each thread.
 
 Where the transforms take some ten microseconds, to borrow scratch, to look scripts up and to write a call down takes
 longer than they do. Here all of it is kept: a desk holds the transforms, the spectra and the call as compiled code
@@ -8,9 +8,10 @@ reads it. Only addresses of the caller's arrays are filled in.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from math import prod
-from typing import NamedTuple
+from threading import get_ident
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,13 +24,17 @@ from fftconv.core.methods.steps import BASES, CALL, NOTES, Steps
 from fftconv.core.plan import ConvPlan
 from fftconv.core.spare import aligned
 from fftconv.core.tiling import TileLayout
+from fftconv.core.workers import for_each
 
 # Scripts of one plan that are kept: one for each way in which callers' arrays lie in memory.
 MOST_SCRIPTS = 16
 
 _PLACE = {name: i for i, name in enumerate((*CALL, *BASES))}
 _JOBS, _MOST, _FIRSTS, _STEPS = (_PLACE[name] for name in ("jobs", "most", "firsts", "steps"))
+_NEXT, _READY = _PLACE["next"], _PLACE["ready"]
 _X, _OUT, _W, _KERNEL, _CONSTANTS = (_PLACE[name] for name in ("x", "out", "w", "kernel", "constants"))
+# What helpers have in common with the call that they help; own transforms and notes are theirs.
+_SHARED = (_NEXT, _READY, _JOBS, _MOST, _FIRSTS, _STEPS, _X, _OUT, _W, _KERNEL, _CONSTANTS)
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
@@ -64,10 +69,9 @@ class Desk:
         there, back, kernel = (None if plan is None else plan.addresses() for plan in plans)
         assert there is not None
         back = back or there
-        self.begun, self.ready = (ctypes.c_int64 * 1)(), (ctypes.c_int64 * 1)(1)
+        self.begun, self.ready = (ctypes.c_int64 * 1)(), (ctypes.c_int64 * 1)()
+        self.own = ctypes.addressof(self.begun), ctypes.addressof(self.ready)
         known = {
-            "next": ctypes.addressof(self.begun),
-            "ready": ctypes.addressof(self.ready),
             "signal": there.signal,
             "spectrum": there.spectrum,
             "inverse": back.signal,
@@ -84,6 +88,29 @@ class Desk:
         self.call = (ctypes.c_int64 * len(numbers))(*numbers)
         self.address = ctypes.addressof(self.call)
         self.call[_PLACE["seen"]] = self.address + (len(numbers) - NOTES) * ctypes.sizeof(ctypes.c_int64)
+        self.first = (ctypes.c_int64 * 1)()
+
+    def begin(self) -> None:
+        """No job is begun, and nobody has to wait."""
+        self.begun[0], self.ready[0] = 0, 1
+        self.call[_NEXT], self.call[_READY] = self.own
+
+    def alone(self, steps: Steps, jobs: int) -> None:
+        """Do the first jobs of a call, whatever others have begun."""
+        call, shared, most = self.call, self.call[_NEXT], self.call[_MOST]
+        self.first[0] = 0
+        call[_NEXT], call[_MOST] = ctypes.addressof(self.first), jobs
+        steps.drain(self.address)
+        call[_NEXT], call[_MOST] = shared, most
+
+    def common(self) -> list[int]:
+        """What others need to know of this call to take part in it."""
+        return [self.call[place] for place in _SHARED]
+
+    def assist(self, common: list[int]) -> None:
+        """Be ready to take part in another call, on scratch of one's own."""
+        for place, value in zip(_SHARED, common, strict=True):
+            self.call[place] = value
 
 
 def _bits(spec: FFTSpec) -> int:
@@ -116,8 +143,9 @@ class Brief:
         self.channels = channels_of(layout)
         self.char = self.channels.tile_spec.dtype.char.lower()
         self.several = layout.problem.group_outputs > 1
-        specs = self.channels.tile_spec.key, self.channels.kernel_spec.key
-        self.key = ("desk", specs, engine.effort, self.several, spectra is None)
+        tile, kernel = self.channels.tile_spec.key, self.channels.kernel_spec.key
+        self.helpers_key = ("desk", tile, self.several, engine.effort)
+        self.key = self.helpers_key if spectra is not None else (*self.helpers_key, kernel)
         self.constants = np.array([0, layout.problem.outside.fill], layout.dtype)
         self.constants_at = address(self.constants)
         self.scripts: dict[Hashable, Script | None] = {}
@@ -125,23 +153,23 @@ class Brief:
     def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         steps, p = warmth.loops.get(self.char), self.layout.problem
         plain = x.dtype == w.dtype == out.dtype == p.dtype and not on_pedestal(p, x)
-        if steps is not None and plain and self.go(steps, x, w, out):
+        if steps is not None and plain and self.go(steps, plan.workers, (x, w, out)):
             return
         with np.errstate(all="ignore"):
             self.otherwise(plan, x, w, out)
 
-    def go(self, steps: Steps, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> bool:
-        """Whether compiled steps could answer, and did."""
+    def go(self, steps: Steps, workers: int, arrays: Arrays) -> bool:
+        """Whether compiled steps could answer (x, w, out), and did."""
+        x, w, out = arrays
         positive = none_negative(x, self.facts or Facts(self.layout.problem, w))
-        form = x.strides, w.strides, out.strides, positive
-        desk = self.engine.cache.take(self.key) or self.new_desk()
+        desk = self.engine.cache.take(self.key) or self.new_desk(self.spectra is None)
         if desk is None:
             return False
-        spectra = None if self.spectra is None else self.spectra()
+        form = workers > 1, x.strides, w.strides, out.strides, positive
         if form not in self.scripts:
             if len(self.scripts) >= MOST_SCRIPTS:
                 self.scripts.clear()
-            self.scripts[form] = self.write(steps, desk, (x, w, out), positive)
+            self.scripts[form] = self.write(steps, desk, arrays, form)
         script = self.scripts.get(form)
         if script is not None:
             call = desk.call
@@ -149,17 +177,57 @@ class Brief:
             call[_FIRSTS], call[_STEPS] = script.addresses
             call[_X], call[_W], call[_OUT] = address(x), address(w), address(out)
             call[_CONSTANTS] = self.constants_at
+            spectra = None if self.spectra is None else self.spectra()
             if spectra is not None:
                 call[_KERNEL] = address(spectra)
-            desk.begun[0] = 0
-            steps.drain(desk.address)
+            desk.begin()
+            if workers > 1:
+                self.share(steps, desk, workers)
+            else:
+                steps.drain(desk.address)
         self.engine.cache.put(self.key, desk, self.engine.cache_bytes)
         return script is not None
 
-    def new_desk(self) -> Desk | None:
-        """A desk, if compiled code can execute the engine's plans."""
+    def share(self, steps: Steps, desk: Desk, workers: int) -> None:
+        """A call on several threads: the caller's does the kernels first, for which the others may have to wait."""
+        caller, fresh, cache = get_ident(), self.spectra is None, self.engine.cache
+        jobs, common = desk.call[_JOBS], desk.common()
+        if fresh:
+            # the kernels are the first job, which is nobody else's
+            desk.ready[0], desk.begun[0] = 0, 1
+
+        def end() -> None:
+            desk.begun[0], desk.ready[0] = jobs, 1
+
+        def turns() -> Iterator[None]:
+            """One for each worker: those that wait for the caller leave it one. What breaks off here ends all work."""
+            try:
+                yield from [None] * workers
+            except BaseException:
+                end()
+                raise
+
+        def work(_: None) -> None:
+            try:
+                if get_ident() == caller:
+                    if fresh and not desk.ready[0]:
+                        desk.alone(steps, 1)
+                    steps.drain(desk.address)
+                    return
+                other = cache.take(self.helpers_key) or self.new_desk(False)
+                assert other is not None
+                other.assist(common)
+                steps.drain(other.address)
+                cache.put(self.helpers_key, other, self.engine.cache_bytes)
+            except BaseException:
+                end()
+                raise
+
+        for_each(turns(), work, workers)
+
+    def new_desk(self, fresh: bool) -> Desk | None:
+        """A desk, if compiled code can execute the engine's plans; with what kernels need too, if they are `fresh`."""
         spec, engine = self.channels.tile_spec, self.engine
-        fresh = self.spectra is None
         plans = Plans(
             engine.checkout(spec),
             engine.checkout(spec) if self.several else None,
@@ -179,9 +247,10 @@ class Brief:
         spectra[...] = 0
         return Desk(plans, spectra)
 
-    def write(self, steps: Steps, desk: Desk, arrays: Arrays, positive: bool) -> Script | None:
-        """The script for callers' arrays (x, w, out) of these strides; None where products do not run along memory."""
+    def write(self, steps: Steps, desk: Desk, arrays: Arrays, form: tuple[Any, ...]) -> Script | None:
+        """The script for callers' arrays (x, w, out) like these; None where products do not run along memory."""
         x, w, out = arrays
+        shared, *_, positive = form
         tile, _, kernel = desk.plans
         spectra = desk.spectra if self.spectra is None else self.spectra()
         assert spectra is not None
@@ -192,4 +261,5 @@ class Brief:
             held = [(a.shape, a.strides) for a in (w, kernel.signal, kernel.spectrum)]
             kernels = Kernels(held, kernel.spec, prepared)
         writer = Writer(self.layout, steps, forms, positive)
-        return writer.script((forward, backward), self.layout.problem.group_outputs, kernels)
+        outputs = self.channels.outputs_of_one if shared else self.layout.problem.group_outputs
+        return writer.script((forward, backward), outputs, kernels)

@@ -1,7 +1,8 @@
 """What steps of spectral jobs do to a kernel before and after its transform, in LLVM's language.
 
 Taps are brought to their place times 1/N, conjugated; their spectrum is conjugated again on its way to where products
-read it; what lies between is zero (see `spectral`). The factor stands in what a worker notes.
+read it; what lies between is zero (see `spectral`). The factor stands in what a worker notes. A flag tells workers
+that wait for the spectra.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from fftconv.core.methods import copies
 SCALE, TURN = "scale", "scale.turned"
 """Numbers times the factor, and times minus the factor."""
 
-NAMES = (SCALE, TURN, "conjugate", "clear")
+NAMES = (SCALE, TURN, "conjugate", "clear", "ready")
 
 _SCALE = """
 define void @{name}({arguments}) {{
@@ -68,6 +69,12 @@ define void @clear({arguments}) {{
   ret void
 }}
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+
+define void @ready({arguments}) {{
+  %flag = inttoptr i64 %to to ptr
+  store atomic i64 1, ptr %flag release, align 8
+  ret void
+}}
 """
 
 

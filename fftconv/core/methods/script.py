@@ -205,15 +205,15 @@ class Writer:
     def script(
         self, transforms: tuple[int, int], outputs: int, kernels: Kernels | None = None
     ) -> Script | None:
-        """All jobs; the first begins with the transform of the kernels, if that is to be written down."""
+        """All jobs; the transform of the kernels before them, as one more, if that is to be written down."""
         p, most = self.layout.problem, self.signal.shape[1]
         forward, backward = transforms
-        jobs: list[list[Ints]] = []
+        if kernels is not None:
+            self.prepare(kernels, range(forward + backward, forward + backward + kernels.executes))
+        jobs = [] if kernels is None else [self.rows]
         parts = ranges(p.in_channels, most), ranges(p.group_outputs, outputs), jobs_of(self.layout)
         for (a, b), (first, last), job in product(*parts):
             self.rows = []
-            if kernels is not None and not jobs:
-                self.prepare(kernels, range(forward + backward, forward + backward + kernels.executes))
             self.gather(job, slice(a, b))
             self.transform(range(forward))
             self.row("wait", ("ready", 0), ("ready", 0), [(1, 0, 0)])
@@ -247,6 +247,7 @@ class Writer:
         held = self.kernel.reshape(-1, *self.kernel.shape[2:])[at(*map(slice, spectrum.shape[2:]))]
         loops = _merged(spectrum.shape, held.strides, spectrum.strides)
         self.nest("conjugate", ("kernel", held), ("bins", spectrum), loops)
+        self.row("ready", ("ready", 0), ("ready", 0), [(1, 0, 0)])
 
     def gather(self, job: Job, channels: slice) -> None:
         """As `Source.gather` does."""

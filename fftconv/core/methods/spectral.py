@@ -67,8 +67,10 @@ def made_for(plan: ConvPlan) -> Executor:
     """An executor for this plan; calls that are short and plain are written down as a whole."""
     layout = layout_of(plan.problem, plan.tiling)
     channels, engine = channels_of(layout), get_engine(layout.dtype)
-    if plan.workers > 1 or not channels.brief:
+    if not channels.brief:
         return execute
+    if plan.workers > 1:
+        return brief.Brief(layout, engine, execute)
     spectra, p = lone.own(channels, engine), plan.problem
     if spectra is None:
         return brief.Brief(layout, engine, execute)
@@ -107,7 +109,7 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
 
     spectra = kernel.kept((shape, transform), repeated if repeats else once)
     channels, facts = channels_of(layout), Facts(p, kernel.w)
-    short = plan.workers == 1 and channels.brief
+    short = channels.brief
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
