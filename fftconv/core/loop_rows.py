@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import prod
 
 from fftconv.core.boundary import Boundary
-from fftconv.core.cells import Span, boxes, chunks
+from fftconv.core.cells import Span, boxes, chunks, cut
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one job reads, what the rows that one output sees may occupy, and multiply-adds that are worth a job.
@@ -26,6 +26,8 @@ LONE_ROW = 4096
 # others from a copy.
 IN_PLACE_OUTPUTS = 1024
 SHORTEST_ROW = 16
+# Operands and result, and what all outputs see, up to which that is kept from one call to the next.
+SMALL_BYTES = 128 * 2**10
 
 Box = tuple[Span, ...]
 """Begin and end along (groups, batch, \\*outputs)."""
@@ -111,6 +113,14 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
 def whole_boxes(p: ConvProblem) -> tuple[Box, ...]:
     """The whole output in boxes."""
     return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
+
+
+@lru_cache(maxsize=1024)
+def is_small(p: ConvProblem) -> bool:
+    """Whether one thread answers `p` as a whole, from a window that it keeps."""
+    window = p.batch * p.in_channels * prod(c.reach(c.count) for c in cut(p, (1,) * p.ndim))
+    numbers = prod(p.out_shape) + prod(p.x_shape) + prod(p.w_shape)
+    return p.dtype.itemsize * max(numbers, window) <= SMALL_BYTES
 
 
 def held_outputs(p: ConvProblem, middle: Box) -> Box:

