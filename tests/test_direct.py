@@ -241,6 +241,12 @@ def test_blas_gets_its_threads_back():
     assert get() == before
 
 
+@pytest.fixture
+def none_is_small(monkeypatch):
+    """Everything as for large arrays."""
+    monkeypatch.setattr(jit, "is_small", lambda p: False)
+
+
 def assert_bits_of_taps(p):
     x, w = arrays(p)
     want = answer("taps", p, x, w)
@@ -251,6 +257,7 @@ def assert_bits_of_taps(p):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 def test_compiled_loops_give_the_bits_of_taps(dtype):
     jit.warm_up(np.dtype(dtype))
@@ -261,6 +268,7 @@ def test_compiled_loops_give_the_bits_of_taps(dtype):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i2", "u8"))
 def test_windows_read_where_they_are(dtype):
     """Large enough for it: the middle from the input itself, the frame from copies; the bits of taps all the same."""
@@ -281,6 +289,7 @@ def test_windows_read_where_they_are(dtype):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("extras", (Extras(batch=17), Extras(batch=9, groups=2, channels=(4, 6))))
 @pytest.mark.parametrize("pads", ("same", "full", "valid"))
 def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
@@ -295,6 +304,7 @@ def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 def test_awkward_memory_of_large_arrays():
     """Input and output that can or cannot be read and written where they are, rows backwards and all."""
     jit.warm_up(np.dtype("f4"))
@@ -313,6 +323,7 @@ def test_awkward_memory_of_large_arrays():
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 @pytest.mark.parametrize("k", loops.WRITTEN_OUT)
 def test_lines_that_are_written_out_give_the_bits_of_taps(monkeypatch, dtype, k):
@@ -338,6 +349,7 @@ def test_lines_that_are_written_out_give_the_bits_of_taps(monkeypatch, dtype, k)
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 def test_signed_zeros_are_those_of_taps():
     jit.warm_up(np.dtype("f8"))
     p = problem((40, 40), (3, 3), "same", "f8")
@@ -405,6 +417,7 @@ def test_a_short_line_again(mode, sizes, unit):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize(
     "size, kernel", [((100, 78), (6, 5)), ((40, 9, 12), (3, 2, 3)), ((9, 40, 12), (2, 3, 2))]
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from dataclasses import replace
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from problems import EXTRAS, Extras, arrays, awkward, poison, problem
 
 import fftconv
 from fftconv.core.boundary import Boundary, Outside
-from fftconv.core.loop_rows import is_small
+from fftconv.core.loop_rows import is_lone, is_small
 from fftconv.core.methods import bench, executor, jit, taps
 from fftconv.core.plan import Candidate, ConvPlan
 
@@ -135,10 +134,21 @@ def test_memory_of_few_problems_is_kept():
     plan = ConvPlan(p, Candidate("jit"), "")
     (x, w), execute = arrays(p), executor(plan)
     want = execute.sums(x[0, 0], w[0, 0])
-    kept = execute.kept
-    assert kept() is not None
-    for n in range(bench.KEPT + 1):
-        assert_bits_of_taps(problem((60 + n,), (3,)), 1)
-    gc.collect()
-    assert kept() is None
+    assert p in bench._kept.benches
+    for n in range(10):
+        assert_bits_of_taps(problem((60_000 - n,), (3,)), 1)
+        assert sum(b.nbytes for b in bench._kept.benches.values()) <= bench.KEPT_BYTES
+    assert p not in bench._kept.benches
     assert np.array_equal(execute.sums(x[0, 0], w[0, 0]), want)
+
+
+def test_rows_are_shared_where_there_is_work_for_threads():
+    p = problem((100, 120), (15, 15), "same", "f4")
+    assert is_small(p) and not is_lone(p)
+    (x, w), want = arrays(p), poison(p.out_shape, p.dtype)
+    taps.execute(ConvPlan(p, Candidate("direct"), ""), x, w, want)
+    for workers in (1, 2, 3):
+        plan, got = ConvPlan(p, Candidate("jit", workers=workers), ""), poison(p.out_shape, p.dtype)
+        for _ in range(20):
+            executor(plan)(plan, x, w, got)
+            assert got.tobytes() == want.tobytes()

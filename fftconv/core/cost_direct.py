@@ -18,7 +18,16 @@ from math import prod
 from typing import NamedTuple
 
 from fftconv.core.cells import Cells, chunks, cut
-from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes, row_outputs, samples_a_call
+from fftconv.core.loop_rows import (
+    copied_boxes,
+    inside,
+    is_lone,
+    is_small,
+    loop_lengths,
+    open_axes,
+    row_outputs,
+    samples_a_call,
+)
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
@@ -78,6 +87,8 @@ class DirectCosts:
         One tap of the outputs at both ends of a row, which reach past it.
     loop_call : float
         Interpreter time of one call of a loop: for every kernel, and once more for the ends of rows.
+    loop_small : float
+        Interpreter time of a small problem, whose window is kept, beside its calls of a loop.
     loop_copy : float
         Per byte of windows that are copied before they are summed; turned, as strides need it, they are twice that.
     loop_desk : float
@@ -111,6 +122,7 @@ class DirectCosts:
     loop_miss: float
     loop_edge: float
     loop_call: float
+    loop_small: float
     loop_copy: float
     loop_desk: float
     line_call: float
@@ -192,7 +204,7 @@ class Work(NamedTuple):
 @lru_cache(maxsize=1024)
 def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
     """What `form` has to do. Many short calls to a job are as many at which threads wait for the interpreter."""
-    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None)
+    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None and not is_small(p))
     return Work(*_MODELS[form](form, p, host), host.handover if from_copies else 0.0)
 
 
@@ -220,6 +232,8 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     if form == "taps":
         lengths = tap_lengths(p)
         return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+    if form == "jit" and is_small(p):
+        return kernel + size * _copied(p, (p.groups, p.batch, *p.output_size))
     if form == "jit":
         return kernel + workers * size * max((_copied(p, lengths) for lengths in copied_boxes(p)), default=0)
     layout = patches(p, form, host)
@@ -277,9 +291,10 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 
 def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     """Rows where they are, or window by window from copies; rows that are short fill the vectors badly."""
-    middle = inside(p)
+    if is_small(p):
+        return _from_window(p, host)
     moved = host.stream * p.dtype.itemsize * (prod(p.x_shape) + prod(p.out_shape))
-    if middle is None:
+    if inside(p) is None:
         jobs = _jobs((p.groups, p.batch, *p.output_size), loop_lengths(p))
         return jobs, moved + _from_copies(p, jobs, host)
     # what is read in place is one job, whatever its size, of which threads claim parts of rows
@@ -294,6 +309,18 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     busy = (1 + around) * host.job + desk + calls * host.loop_call + ends * host.loop_edge
     claims = rows * -(-p.output_size[-1] // row_outputs(p))
     return claims, busy + rows * row_seconds(p, p.output_size[-1], host) + moved
+
+
+def _from_window(p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    """All rows from one copy that stays in the cache, as is the result."""
+    lengths = (p.groups, p.batch, *p.output_size)
+    n = max(p.output_size)
+    copied = p.dtype.itemsize * _copied(p, lengths)
+    turned = p.stride[-1] > 1 or n > p.output_size[-1]
+    calls = host.loop_small + p.out_channels * host.loop_call
+    sums = prod(p.out_shape) / n * row_seconds(p, n, host)
+    claims = 1 if is_lone(p) else prod(p.out_shape) // n
+    return claims, calls + copied * (host.loop_copy if turned else host.copy) + sums
 
 
 def _has_ends(p: ConvProblem) -> bool:

@@ -26,8 +26,10 @@ LONE_ROW = 4096
 # others from a copy.
 IN_PLACE_OUTPUTS = 1024
 SHORTEST_ROW = 16
-# Operands and result, and what all outputs see, up to which that is kept from one call to the next.
-SMALL_BYTES = 128 * 2**10
+# What outputs see, up to which it is copied as a whole, amid what lies outside: no row ends, and kernels have no edge.
+# Multiply-adds from which on it may be worth to share rows of that.
+SMALL_BYTES = 512 * 2**10
+SHARED_MACS = 1_000_000
 
 Box = tuple[Span, ...]
 """Begin and end along (groups, batch, \\*outputs)."""
@@ -117,10 +119,15 @@ def whole_boxes(p: ConvProblem) -> tuple[Box, ...]:
 
 @lru_cache(maxsize=1024)
 def is_small(p: ConvProblem) -> bool:
-    """Whether one thread answers `p` as a whole, from a window that it keeps."""
+    """Whether `p` is answered as a whole from a window that is kept from one call to the next."""
     window = p.batch * p.in_channels * prod(c.reach(c.count) for c in cut(p, (1,) * p.ndim))
-    numbers = prod(p.out_shape) + prod(p.x_shape) + prod(p.w_shape)
-    return p.dtype.itemsize * max(numbers, window) <= SMALL_BYTES
+    return p.dtype.itemsize * max(window, prod(p.out_shape), prod(p.w_shape)) <= SMALL_BYTES
+
+
+@lru_cache(maxsize=1024)
+def is_lone(p: ConvProblem) -> bool:
+    """Whether moreover one thread does."""
+    return is_small(p) and p.macs <= SHARED_MACS
 
 
 def held_outputs(p: ConvProblem, middle: Box) -> Box:

@@ -14,7 +14,7 @@ from fftconv.core.config import Config, get_config
 from fftconv.core.cost_direct import is_one_line
 from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.kernel import Kernel
-from fftconv.core.loop_rows import is_small
+from fftconv.core.loop_rows import is_lone
 from fftconv.core.methods import Executor, executor, prepared
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
@@ -237,8 +237,8 @@ def _is_one_thing(plan: ConvPlan) -> bool:
     """Whether the plan is one line, a small problem or one transform, whatever the number of workers."""
     whole = not plan.chosen.by_phases and not plan.chosen.limbs
     if plan.chosen.tiling is None:
-        small = is_one_line if plan.method == "direct" else is_small if plan.method == "jit" else None
-        return whole and small is not None and small(plan.problem)
+        p = plan.problem
+        return whole and (is_one_line(p) if plan.method == "direct" else plan.method == "jit" and is_lone(p))
     return whole and channels_of(layout_of(plan.problem, plan.tiling)).lone
 
 

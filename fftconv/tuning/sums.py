@@ -50,8 +50,10 @@ LONG: tuple[tuple[Ints, Ints], ...] = (
     ((300, 300), (13, 13)),
     ((60, 60, 60), (5, 5, 5)),
 )
-# Rows that are short beside the vectors, and windows that are copied.
+# Rows that are short beside the vectors, and problems so small that their window is kept.
 SHORT: tuple[tuple[Ints, Ints], ...] = (
+    ((100,), (10,)),
+    ((12, 12), (3, 3)),
     ((28, 28), (3, 3)),
     ((100, 100), (5, 5)),
     ((100, 100), (13, 13)),
@@ -101,7 +103,7 @@ def _shared(form: str, dtype: np.dtype) -> Iterator[ConvProblem]:
     else:
         yield problem((500, 500), (9, 9), dtype).with_(stride=(2, 2))
         yield problem((64, 64), (3, 3), dtype, (8, 8)).with_(batch=4)
-        yield problem((32, 32, 32), (5, 5, 5), dtype)
+        yield problem((50, 50, 50), (5, 5, 5), dtype)
 
 
 def _samples(watch: Stopwatch, before: DirectCosts) -> Iterator[Sample[DirectCosts]]:

@@ -1,14 +1,14 @@
 """Small problems in compiled loops, from a private window: all is known beforehand but values and one address.
 
 What is left of a call is to copy the samples into a window amid what lies outside, to turn the kernel round, and to
-enter the loops. The memory is each thread's own, and kept while few other problems come by.
+enter the loops. No row reaches past the end of such a window, so none is masked. Windows are each thread's own, and
+kept while few other problems come by.
 """
 
 from __future__ import annotations
 
 import threading
 from ctypes import c_int64
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,32 +19,31 @@ from fftconv.core.methods.blocks import Scratch, correlation_kernel
 from fftconv.core.methods.loops import FIELDS, Loop, Loops
 from fftconv.core.methods.rows import Sums, address, last, line_up, put_back
 from fftconv.core.problem import ConvProblem
+from fftconv.core.workers import for_each
 
-# Problems that each thread keeps the memory of, some `loop_rows.SMALL_BYTES` each.
-KEPT = 32
+# What each thread keeps of windows and kernels.
+KEPT_BYTES = 2 * 2**20
+_OUT = FIELDS.index("out")
 
 
 class Bench:
-    """All that a small problem needs but its values, for one thread, kept from call to call."""
+    """All that a small problem needs but its values, for calls of one thread."""
 
     def __init__(self, p: ConvProblem) -> None:
-        self.problem, self.scratch, self.fill = p, Scratch(), p.outside.fill
+        self.problem, self.fill = p, p.outside.fill
         reach = (c.reach(c.count) for c in cut(p, (1,) * p.ndim))
         self.window = np.empty((p.batch, p.groups, p.group_inputs, *reach), p.dtype)
         self.fills, self.samples = self._places()
         weights = np.empty(p.w_shape, p.dtype)
         self.kernel = correlation_kernel(p, weights)
         self.weights = weights.reshape(p.groups, p.group_outputs, -1)
+        # rows need not run along the last axis, and then neither do the sums in memory
         self.axis = max(range(p.ndim), key=lambda i: (p.output_size[i], i))
         self.in_order = self.axis == p.ndim - 1
-        self.turns = not self.in_order or p.stride[self.axis] > 1
-        # rows need not run along the last axis, and then neither do the sums in memory
-        total = np.empty(p.out_shape, p.dtype)
-        sums = np.empty(last(total[:, None], self.axis).shape, p.dtype)
-        self.total = put_back(sums, self.axis)[:, 0]
-        # of an array that is not contiguous, too
-        self.here = address(sums)
+        self.turned = not self.in_order or p.stride[self.axis] > 1
+        self.scratch = Scratch()
         self.loops: Loops | None = None
+        self.nbytes = (2 if self.turned else 1) * self.window.nbytes + weights.nbytes
 
     def _places(self) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Any]]]:
         """Where in the window the fill value stands, and where samples do, and which; zeros are put there now."""
@@ -62,65 +61,95 @@ class Bench:
         return fills, samples
 
     def _enter(self, loops: Loops) -> None:
-        """Work out the calls of `loops`."""
+        """Write down the calls of `loops`."""
         p = self.problem
-        lined_up = line_up(self.window, (self.axis, p.stride[self.axis]), self.scratch)
+        total = self._total()
         shape = (p.batch, p.groups, p.group_outputs, *p.output_size)
-        calls = Sums(loops, p, self.weights).calls(self.axis, lined_up, self.total.reshape(shape))
-        numbers = self.numbers = calls.numbers
-        # nobody else claims rows
-        numbers[:, _BLOCK] = numbers[:, _ROWS]
+        calls = Sums(loops, p, self.weights).calls(self.axis, self._lined_up(), total.reshape(shape))
+        numbers, here, width = calls.numbers, self._first(total), len(FIELDS)
         self.fields = (c_int64 * numbers.size).from_address(address(numbers))
-        begin, width = address(numbers), len(FIELDS)
         self.steps: list[tuple[Loop, int, int, int]] = [
-            (loop, begin + 8 * i * width, i * width, int(numbers[i, _OUT]) - self.here)
+            (loop, address(numbers) + 8 * i * width, i * width, int(numbers[i, _OUT]) - here)
             for i, loop in enumerate(calls.loops)
         ]
         self.calls, self.loops = calls, loops
 
-    def sums(self, loops: Loops, x: np.ndarray, w: np.ndarray, at: int) -> None:
-        """The result, into memory from an address on that is laid out as `total` is."""
+    def _total(self) -> np.ndarray:
+        """An array for the result, whose rows are contiguous."""
+        p = self.problem
+        turned = last(np.empty((0, 1, 1, *p.output_size), p.dtype), self.axis).shape[3:]
+        return put_back(np.empty((p.batch, 1, p.out_channels, *turned), p.dtype), self.axis)[:, 0]
+
+    def _first(self, total: np.ndarray) -> int:
+        return address(total if self.in_order else last(total[:, None], self.axis))
+
+    def _lined_up(self) -> np.ndarray:
+        return line_up(self.window, (self.axis, self.problem.stride[self.axis]), self.scratch)
+
+    def new(self, loops: Loops, operands: tuple[np.ndarray, np.ndarray], workers: int) -> np.ndarray:
+        """The result of one sample of a batch and one channel, as a new array without their axes."""
+        out = np.empty(self.problem.output_size, self.problem.dtype)
+        if self.in_order:
+            self._sums(loops, operands, address(out), workers)
+        else:
+            self.fill_in(loops, operands, out[None, None], workers)
+        return out
+
+    def fill_in(
+        self, loops: Loops, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray, workers: int
+    ) -> None:
+        """The result in any array."""
+        if self.in_order and out.flags.c_contiguous and out.dtype == self.problem.dtype:
+            self._sums(loops, operands, address(out), workers)
+        else:
+            total = self._total()
+            self._sums(loops, operands, self._first(total), workers)
+            out[...] = total
+
+    def _sums(self, loops: Loops, operands: tuple[np.ndarray, np.ndarray], at: int, workers: int) -> None:
+        """The result, into memory from an address on."""
         if self.loops is not loops:
             self._enter(loops)
-        self.kernel[...] = w
+        x, self.kernel[...] = operands
         for place, source in self.samples:
             place[...] = x[source]
         for place in self.fills:
             place[...] = self.fill
-        if self.turns:
-            line_up(self.window, (self.axis, self.problem.stride[self.axis]), self.scratch)
-        fields = self.fields
-        for loop, call, first, beyond in self.steps:
+        if self.turned:
+            self._lined_up()
+        fields, steps = self.fields, self.steps
+        for _, _, first, beyond in steps:
             fields[first] = 0
             fields[first + _OUT] = at + beyond
+        if workers > 1:
+            for_each(range(workers), self._claim, workers)
+            return
+        for loop, call, _, _ in steps:
             loop(call)
 
-    def fill_in(self, loops: Loops, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        """The result in any array."""
-        self.sums(loops, x, w, self.here)
-        out[...] = self.total
-
-    def new(self, loops: Loops, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """The result of one sample of a batch and one channel, as a new array without their axes."""
-        out = np.empty(self.problem.output_size, self.problem.dtype)
-        if self.in_order:
-            self.sums(loops, x, w, address(out))
-        else:
-            self.fill_in(loops, x, w, out[None, None])
-        return out
+    def _claim(self, _: int) -> None:
+        for loop, call, _, _ in self.steps:
+            loop(call)
 
 
-class Benches(threading.local):
-    """Each thread's bench for one problem."""
+class _Kept(threading.local):
+    """The benches of a thread, the oldest first."""
 
-    def __init__(self, p: ConvProblem) -> None:
-        self.own = Bench(p)
-
-
-@lru_cache(maxsize=KEPT)
-def benches(p: ConvProblem) -> Benches:
-    """Where `p` is answered. Whoever keeps it beyond a call does so by a weak reference, so that `KEPT` holds."""
-    return Benches(p)
+    def __init__(self) -> None:
+        self.benches: dict[ConvProblem, Bench] = {}
 
 
-_OUT, _BLOCK, _ROWS = (FIELDS.index(name) for name in ("out", "block", "rows"))
+_kept = _Kept()
+
+
+def bench_of(p: ConvProblem) -> Bench:
+    """Where this thread answers `p`."""
+    return _kept.benches.get(p) or _made(p)
+
+
+def _made(p: ConvProblem) -> Bench:
+    bench, kept = Bench(p), _kept.benches
+    while kept and sum(b.nbytes for b in kept.values()) + bench.nbytes > KEPT_BYTES:
+        kept.pop(next(iter(kept)))
+    kept[p] = bench
+    return bench

@@ -19,7 +19,6 @@ from functools import lru_cache
 from math import prod
 from time import perf_counter
 from typing import Any
-from weakref import ref
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -36,7 +35,7 @@ from fftconv.core.loop_rows import (
     whole_boxes,
 )
 from fftconv.core.methods import taps
-from fftconv.core.methods.bench import Bench, Benches, benches
+from fftconv.core.methods.bench import bench_of
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import WRITTEN_OUT, Loops
 from fftconv.core.methods.rows import (
@@ -100,7 +99,6 @@ class Small:
     def __init__(self, plan: ConvPlan) -> None:
         p = plan.problem
         self.plan, self.char, self.key = plan, p.dtype.char, _written_key(p)
-        self.kept: Callable[[], Benches | None] = _nothing
         alone = p.batch == p.in_channels == p.out_channels == 1
         self.sums = self._new if alone else None
 
@@ -110,7 +108,7 @@ class Small:
             execute(plan, x, w, out)
             return
         begin = perf_counter()
-        self._bench().fill_in(loops, x, w, out)
+        bench_of(self.plan.problem).fill_in(loops, (x, w), out, self.plan.workers)
         self._account(begin)
 
     def _new(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -121,7 +119,7 @@ class Small:
             execute(self.plan, x[None, None], w[None, None], out[None, None])
             return out
         begin = perf_counter()
-        out = self._bench().new(loops, x, w)
+        out = bench_of(self.plan.problem).new(loops, (x, w), self.plan.workers)
         self._account(begin)
         return out
 
@@ -132,17 +130,6 @@ class Small:
         """What the call took, for those who compile."""
         if self.key and self.key not in written.begun:
             written.spent(self.key, perf_counter() - begin)
-
-    def _bench(self) -> Bench:
-        found = self.kept()
-        if found is None:
-            found = benches(self.plan.problem)
-            self.kept = ref(found)
-        return found.own
-
-
-def _nothing() -> None:
-    """A reference to nothing."""
 
 
 def warm_up(dtype: np.dtype) -> None:
@@ -158,7 +145,7 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     p = plan.problem
     x, w = operands
     if is_small(p):
-        benches(p).own.fill_in(loops, x, w, out)
+        bench_of(p).fill_in(loops, operands, out, plan.workers)
         return
     weights = np.ascontiguousarray(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
     read, weigh, write = map(address, (x, weights, out))
