@@ -13,7 +13,7 @@ import pytest
 import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
+from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems, random_array
 
 import fftconv
 from fftconv.core import cells, cost_direct, loop_rows
@@ -254,6 +254,30 @@ def assert_bits_of_taps(p):
         got = poison(p.out_shape, p.dtype)
         jit.execute(plan("jit", p, workers), x, w, got)
         assert got.tobytes() == want.tobytes(), p
+
+
+@pytest.mark.parametrize("dtype", ("f4", "f8", "g", "i1", "u1", "i8", "u8"))
+@pytest.mark.parametrize("outputs", ((2,), (3,), (40,), (1, 2), (3, 1, 5)))
+def test_products_of_several_taps_at_once_are_added_one_after_the_other(dtype, outputs):
+    """The bits of one tap at a time, signs of zeros too, however many products there is room for."""
+    dtype = np.dtype(dtype)
+    for shape in ((70,), (5, 7), (2, 3, 4)):
+        terms = random_array((*shape, *outputs), dtype, 0)
+        weights = random_array((int(np.prod(shape)),), dtype, 1)
+        zeros = np.zeros_like(terms), -np.ones_like(weights)
+        for a, b in ((terms, weights), zeros, (-zeros[0], -zeros[1])):
+            found, want = np.empty(outputs, dtype), np.empty(outputs, dtype)
+            one_by_one = np.empty((2, *outputs), dtype)
+            with np.errstate(all="ignore"):
+                taps.accumulate(a, b, want, one_by_one)
+                for room in (3, 4, 5, 8, 13, 36, 71, 100):
+                    taps.accumulate(a, b, found, np.empty((room, *outputs), dtype))
+                    if dtype.char == "g":  # bytes beyond the number are anything
+                        assert np.array_equal(found, want) and np.array_equal(
+                            np.signbit(found), np.signbit(want)
+                        )
+                    else:
+                        assert found.tobytes() == want.tobytes()
 
 
 @needs_compiler

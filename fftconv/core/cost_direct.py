@@ -33,6 +33,9 @@ from fftconv.core.problem import ConvProblem, Ints
 # What one worker adds up, and what it gathers for one product.
 BLOCK_BYTES = 128 * 2**10
 COLUMN_BYTES = 2 * 2**20
+# What products of several taps at once may occupy, and how many taps that has to be for it to be faster.
+PRODUCT_BYTES = 512 * 2**10
+FEWEST_TAPS = 12
 FEWEST_COLUMNS = 64
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.09
@@ -231,7 +234,9 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     kernel = size * prod(p.w_shape)
     if form == "taps":
         lengths = tap_lengths(p)
-        return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+        return kernel + workers * size * (
+            (2 + taps_together(p)) * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths)
+        )
     if form == "jit" and is_small(p):
         return kernel + size * _copied(p, (p.groups, p.batch, *p.output_size))
     if form == "jit":
@@ -273,15 +278,29 @@ def tap_lengths(p: ConvProblem) -> Ints:
     return (1, *chunks((p.batch, *p.output_size), min(BLOCK_BYTES // p.dtype.itemsize, 32768)))
 
 
+def taps_together(p: ConvProblem) -> int:
+    """How many taps are multiplied at once, before their products are added one after the other.
+
+    That pays where a block is small, and a call of NumPy takes longer than what it computes. The products of a single
+    output NumPy would add up in another order.
+    """
+    total = prod(tap_lengths(p))
+    most = PRODUCT_BYTES // max(1, p.dtype.itemsize * total)
+    if total < 2 or most < FEWEST_TAPS or p.dtype.kind not in "fiu":
+        return 1
+    return max(1, min(most, p.group_inputs * prod(p.kernel_size)))
+
+
 def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     """Jobs, and the time of all of them on one worker."""
     lengths = tap_lengths(p)
     jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
     size = p.dtype.itemsize
-    calls = p.group_outputs * p.group_inputs * prod(p.kernel_size)
+    together = taps_together(p)
+    calls = p.group_outputs * -(-p.group_inputs * prod(p.kernel_size) // together)
     each = host.tap.get(p.dtype.char, 0.05e-9 * size)
-    # a strided source is read one element at a time
-    each *= 2 if p.stride and p.stride[-1] > 1 else 1
+    # a strided source is read one element at a time, and many products leave the innermost cache
+    each *= (2 if p.stride and p.stride[-1] > 1 else 1) * (1.5 if together > 1 else 1)
     moved = host.memory * size * (jobs * _window(p, cut(p, (1,) * p.ndim), lengths) + prod(p.out_shape))
     return jobs, jobs * (host.job + calls * host.tap_call) + p.macs * each + moved
 
