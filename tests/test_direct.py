@@ -407,6 +407,23 @@ def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
     assert mine.at_once(plan("jit", large)) is not None, "one such call repays it"
 
 
+@needs_compiler
+def test_loops_that_are_much_faster_are_compiled_sooner(monkeypatch):
+    """But never for a first call, of which nobody knows whether there will be another."""
+    p = problem((1664,), (65,), "same", "f8")
+    taken = cost_direct.WARM_UP_SECONDS / warmth.eagerness(p)
+    assert taken < cost_direct.WARM_UP_SECONDS / 2
+    mine = warmth.Warmth(lambda char: None)
+    monkeypatch.setattr(jit, "warmth", mine)
+    now = iter((0.0, taken, 1.0, 1.0))
+    monkeypatch.setattr(jit, "perf_counter", lambda: next(now))
+    (x, w), out = arrays(p), poison(p.out_shape, p.dtype)
+    jit.execute(plan("jit", p), x, w, out)
+    assert not mine.begun
+    jit.execute(plan("jit", p), x, w, out)
+    assert mine.begun == {"d"}
+
+
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "c8", ("f4", "f8", "f8")))
 @pytest.mark.parametrize("flip", (True, False))
 def test_one_short_line(dtype, flip):

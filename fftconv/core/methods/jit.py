@@ -6,7 +6,8 @@ compiled code, and no result depends on which.
 
 Loading the compiler and compiling takes some 90 ms, which no call is charged that cannot repay them: a call that
 would lose more than that in `taps` has the loop compiled at once. The time that other calls spend in `taps` is
-added up, and when compiling would have paid for itself a background thread does it. `warm_up` does it at once.
+added up, and when compiling would soon have paid for itself a background thread does it. `warm_up` does it
+at once.
 
 Windows that lie wholly inside an array are read where they are. Only outputs at the edges, and arrays of another dtype
 or in awkward memory, are answered from a private window.
@@ -53,7 +54,7 @@ from fftconv.core.methods.rows import (
     put_back,
     whole_steps,
 )
-from fftconv.core.methods.warmth import warmth, written
+from fftconv.core.methods.warmth import eagerness, warmth, written
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, Ints, at
 from fftconv.core.workers import for_each
@@ -65,7 +66,7 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     begin = perf_counter()
     if loops is None:
         taps.execute(plan, x, w, out)
-        warmth.spent(char, perf_counter() - begin)
+        warmth.spent(char, (perf_counter() - begin) * eagerness(plan.problem))
         return
     key = _written_key(plan.problem)
     run(written.loops.get(key, loops), plan, (x, w), out)
