@@ -37,6 +37,8 @@ COLUMN_BYTES = 2 * 2**20
 PRODUCT_BYTES = 512 * 2**10
 FEWEST_TAPS = 12
 FEWEST_COLUMNS = 64
+# Lines up to which NumPy reads and writes within the cache.
+CACHED_BYTES = 512 * 2**10
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.09
 # Outputs of one np.correlate call; with a few taps, for which NumPy has loops of its own, it is done before other
@@ -396,15 +398,18 @@ def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     rows = prod(p.out_shape) // max(m, 1)
     jobs = rows * -(-m // line_block(p))
     if k <= SHORT_LINE and char in host.short_line:
-        each = k * host.short_line[char]
+        fixed, each = 0.0, host.short_line[char]
     else:
-        each = (
-            host.dot.get(char, 2e-9)
-            + k % 32 * host.dot_tail.get(char, 0.0)
-            + k * host.long_line.get(char, 0.55e-9)
-        )
-    moved = host.memory * p.dtype.itemsize * (1 if axis == p.ndim - 1 else 6)
-    return jobs, jobs * host.line_call + rows * m * (each + moved)
+        fixed = host.dot.get(char, 2e-9) + k % 32 * host.dot_tail.get(char, 0.0)
+        each = host.long_line.get(char, 0.55e-9)
+    # lines that stay in the cache are read as fast as they are summed
+    size, last = p.dtype.itemsize, axis == p.ndim - 1
+    cached = last and size * (prod(p.x_shape) + prod(p.out_shape)) <= CACHED_BYTES
+    moved = 0.0 if cached else host.memory * size * (1 if last else 6)
+    # no tap is multiplied by the zeros outside
+    (lo, hi), reach = p.pads[axis], m * k
+    seen = (reach - sum(min(a, m) * (min(a, m) + 1) // 2 for a in (lo, hi) if a > 0)) / reach
+    return jobs, jobs * host.line_call + rows * m * (fixed + k * seen * each + moved)
 
 
 # --- channel products
