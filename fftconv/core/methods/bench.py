@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from ctypes import c_int64
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,12 @@ _kept = _Kept()
 def bench_of(p: ConvProblem) -> Bench:
     """Where this thread answers `p`."""
     return _kept.benches.get(p) or _made(p)
+
+
+@lru_cache(maxsize=1024)
+def first_alike(p: ConvProblem) -> ConvProblem:
+    """The first of equal problems, as which it is found without a comparison."""
+    return p
 
 
 def _made(p: ConvProblem) -> Bench:

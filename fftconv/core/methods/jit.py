@@ -36,7 +36,7 @@ from fftconv.core.loop_rows import (
     whole_boxes,
 )
 from fftconv.core.methods import taps
-from fftconv.core.methods.bench import bench_of
+from fftconv.core.methods.bench import bench_of, first_alike
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import WRITTEN_OUT, Loops
 from fftconv.core.methods.rows import (
@@ -99,7 +99,8 @@ class Small:
 
     def __init__(self, plan: ConvPlan) -> None:
         p = plan.problem
-        self.plan, self.char, self.key = plan, p.dtype.char, _written_key(p)
+        self.plan, self.problem = plan, first_alike(p)
+        self.char, self.key = p.dtype.char, _written_key(p)
         alone = p.batch == p.in_channels == p.out_channels == 1
         self.sums = self._new if alone else None
 
@@ -109,7 +110,7 @@ class Small:
             execute(plan, x, w, out)
             return
         begin = perf_counter()
-        bench_of(self.plan.problem).fill_in(loops, (x, w), out, self.plan.workers)
+        bench_of(self.problem).fill_in(loops, (x, w), out, self.plan.workers)
         self._account(begin)
 
     def _new(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -120,7 +121,7 @@ class Small:
             execute(self.plan, x[None, None], w[None, None], out[None, None])
             return out
         begin = perf_counter()
-        out = bench_of(self.plan.problem).new(loops, (x, w), self.plan.workers)
+        out = bench_of(self.problem).new(loops, (x, w), self.plan.workers)
         self._account(begin)
         return out
 
