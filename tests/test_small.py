@@ -37,6 +37,9 @@ def assert_bits_of_taps(p, calls=3):
         taps.execute(plan, x, w, want)
         execute(plan, x, w, got)
         assert got.tobytes() == want.tobytes(), p
+        got[...] = poison(p.out_shape, p.dtype)
+        bench.bench_of(p).by_taps((x, w), got)
+        assert got.tobytes() == want.tobytes(), p
         if execute.sums is not None:
             assert execute.sums(x[0, 0], w[0, 0]).tobytes() == want.tobytes(), p
 

@@ -16,9 +16,11 @@ import numpy as np
 
 from fftconv.core.boundary import Boundary, reads
 from fftconv.core.cells import cut
-from fftconv.core.methods.blocks import Scratch, correlation_kernel
+from fftconv.core.cost_direct import taps_together
+from fftconv.core.methods.blocks import Desk, Scratch, correlation_kernel
 from fftconv.core.methods.loops import FIELDS, Loop, Loops
 from fftconv.core.methods.rows import Sums, address, last, line_up, put_back
+from fftconv.core.methods.taps import accumulate
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
 
@@ -31,9 +33,10 @@ class Bench:
     """All that a small problem needs but its values, for calls of one thread."""
 
     def __init__(self, p: ConvProblem) -> None:
-        self.problem, self.fill = p, p.outside.fill
-        reach = (c.reach(c.count) for c in cut(p, (1,) * p.ndim))
-        self.window = np.empty((p.batch, p.groups, p.group_inputs, *reach), p.dtype)
+        self.problem, self.fill, self.scratch = p, p.outside.fill, Scratch()
+        cells = cut(p, (1,) * p.ndim)
+        self.desk = Desk(p, cells, (p.groups, p.batch, *p.output_size), self.scratch)
+        self.window = self.desk.window
         self.fills, self.samples = self._places()
         weights = np.empty(p.w_shape, p.dtype)
         self.kernel = correlation_kernel(p, weights)
@@ -42,13 +45,12 @@ class Bench:
         self.axis = max(range(p.ndim), key=lambda i: (p.output_size[i], i))
         self.in_order = self.axis == p.ndim - 1
         self.turned = not self.in_order or p.stride[self.axis] > 1
-        self.scratch = Scratch()
         self.loops: Loops | None = None
         self.nbytes = (2 if self.turned else 1) * self.window.nbytes + weights.nbytes
 
     def _places(self) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Any]]]:
         """Where in the window the fill value stands, and where samples do, and which; zeros are put there now."""
-        p, cells = self.problem, cut(self.problem, (1,) * self.problem.ndim)
+        p, cells = self.problem, self.desk.cells
         window = self.window.reshape(p.batch, p.in_channels, *self.window.shape[3:])
         spans = tuple((c.first, n, 1) for c, n in zip(cells, window.shape[2:], strict=True))
         fills, samples = [], []
@@ -111,11 +113,7 @@ class Bench:
         """The result, into memory from an address on."""
         if self.loops is not loops:
             self._enter(loops)
-        x, self.kernel[...] = operands
-        for place, source in self.samples:
-            place[...] = x[source]
-        for place in self.fills:
-            place[...] = self.fill
+        self._load(operands)
         if self.turned:
             self._lined_up()
         fields, steps = self.fields, self.steps
@@ -127,6 +125,25 @@ class Bench:
             return
         for loop, call, _, _ in steps:
             loop(call)
+
+    def _load(self, operands: tuple[np.ndarray, np.ndarray]) -> None:
+        x, self.kernel[...] = operands
+        for place, source in self.samples:
+            place[...] = x[source]
+        for place in self.fills:
+            place[...] = self.fill
+
+    def by_taps(self, operands: tuple[np.ndarray, np.ndarray], out: np.ndarray) -> None:
+        """The result without loops, as `taps` adds it up in one block."""
+        p = self.problem
+        self._load(operands)
+        outputs = out.reshape(p.batch, p.groups, p.group_outputs, *p.output_size)
+        total = np.empty((p.batch, *p.output_size), p.dtype)
+        products = np.empty((1 + taps_together(p), *total.shape), p.dtype)
+        with np.errstate(all="ignore"):
+            for g, o in np.ndindex(p.groups, p.group_outputs):
+                accumulate(self.desk.columns[g], self.weights[g, o], total, products)
+                outputs[:, g, o] = total
 
     def _claim(self, _: int) -> None:
         for loop, call, _, _ in self.steps:

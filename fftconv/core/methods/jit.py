@@ -25,11 +25,13 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.cells import cut
+from fftconv.core.cost_direct import tap_lengths
 from fftconv.core.loop_rows import (
     Box,
     frame,
     held_outputs,
     inside,
+    is_lone,
     is_small,
     line_axis_of,
     open_axes,
@@ -65,7 +67,10 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     loops = warmth.loops.get(char) or warmth.at_once(plan)
     begin = perf_counter()
     if loops is None:
-        taps.execute(plan, x, w, out)
+        if is_lone(plan.problem) and tap_lengths(plan.problem) == (1, plan.problem.batch, *out.shape[2:]):
+            bench_of(plan.problem).by_taps((x, w), out)
+        else:
+            taps.execute(plan, x, w, out)
         warmth.spent(char, (perf_counter() - begin) * eagerness(plan.problem))
         return
     key = _written_key(plan.problem)
