@@ -99,7 +99,9 @@ class DirectCosts:
     loop_desk : float
         Interpreter time of a call that copies more than one window.
     line_call : float
-        Interpreter time of one np.convolve.
+        Interpreter time of one np.correlate among others.
+    lone_line : float
+        The same of one alone, made to measure.
     short_line : dict
         Per multiply-add of a line with at most 11 taps.
     dot : dict
@@ -131,6 +133,7 @@ class DirectCosts:
     loop_copy: float
     loop_desk: float
     line_call: float
+    lone_line: float
     short_line: dict[str, float]
     dot: dict[str, float]
     dot_tail: dict[str, float]
@@ -409,7 +412,8 @@ def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     # no tap is multiplied by the zeros outside
     (lo, hi), reach = p.pads[axis], m * k
     seen = (reach - sum(min(a, m) * (min(a, m) + 1) // 2 for a in (lo, hi) if a > 0)) / reach
-    return jobs, jobs * host.line_call + rows * m * (fixed + k * seen * each + moved)
+    calls = host.lone_line if is_one_line(p) else jobs * host.line_call
+    return jobs, calls + rows * m * (fixed + k * seen * each + moved)
 
 
 # --- channel products
