@@ -15,13 +15,16 @@ from typing import Any, NamedTuple, TypeVar, cast
 import numpy as np
 
 from fftconv._boundary import extension
-from fftconv._broadcast import Array
+from fftconv._broadcast import Array, full, same, valid
 from fftconv._general import refuse_masked, request
 from fftconv._recipe import Door, DType, Options, Product, Recipe, recipe_for
 from fftconv.core.plan import Tolerance
 from fftconv.core.problem import Ints
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MODES = {"full": full, "same": same, "valid": valid}
+CONVOLVE = Door(MODES)
 
 
 def as_operand(name: str, value: Any) -> Array:

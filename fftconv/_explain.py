@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fftconv._door import Call, dtype_of, mode_text, options_of, shape_of
+from fftconv._door import CONVOLVE, Call, dtype_of, mode_text, options_of, shape_of
 from fftconv._general import plan_of_call
 from fftconv._missing import care_of, explained, settled
 from fftconv._recipe import recipe_for
 from fftconv.core.plan import ConvPlan
-from fftconv.signal import CONVOLVE
 
 __all__ = ["explain"]
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from fftconv._around import Around
 from fftconv._broadcast import Array
-from fftconv._door import Call
-from fftconv._normalised import CONVOLVE, Kernel, Region, Samples, Sums, normalise, without_data
+from fftconv._door import CONVOLVE, Call
+from fftconv._mean_kernel import Kernel
+from fftconv._normalised import Samples, normalise, without_data
 from fftconv._recipe import DType, native
 from fftconv._samples import View
+from fftconv._window_sums import Region, Sums
 from fftconv.core.engine import get_engine
 from fftconv.core.problem import Ints
 from fftconv.core.spare import Take, desk

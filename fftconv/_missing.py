@@ -13,8 +13,8 @@ import numpy as np
 from fftconv._boundary import Extension
 from fftconv._broadcast import Array
 from fftconv._door import Call, as_operand, check_out
+from fftconv._mean_kernel import may_sum_to_zero
 from fftconv._means import averaged
-from fftconv._normalised import may_sum_to_zero
 from fftconv._overflow import checked
 from fftconv._parts import averaged_in_parts
 from fftconv._recipe import DType, Recipe

@@ -100,8 +100,10 @@ class Prepared:
         p = spelled_out(layout.problem)
         if self.recipe.restriction is not None:
             p = p.with_(x_dtype=p.dtype)
-        w = adjoint_kernel(p, layout.w.of(self.operand))
-        return Runner(adjoint_problem(p), run.request, self._kernel("adjoint", w)), w
+        w, turned = adjoint_kernel(p, layout.w.of(self.operand)), adjoint_problem(p)
+        # of several kernels the adjoint is a sum, which is made in no passes
+        request = _freely(run.request) if turned.group_inputs > 1 else run.request
+        return Runner(turned, request, self._kernel("adjoint", w)), w
 
     @property
     def _sums(self) -> tuple[Layout, Runner]:
@@ -156,8 +158,7 @@ class Prepared:
             outside = Outside.of(p.boundary, fill_of(p.outside.fill, dtype))
             p = p.with_(x_dtype=x.dtype, w_dtype=y.dtype, dtype=dtype, outside=outside)
             # products of 1-d kernels are no matter of the sums over y
-            method = None if run.request.method == "separable" else run.request.method
-            request = replace(run.request, method=method, prepared=False)
+            request = replace(_freely(run.request), prepared=False)
             g = kernel_gradient(p, layout.x.of(x), layout.out.of(y), request)
             layout.w.put(g, found)
         return found.reshape(self.shared.kernel.shape)
@@ -170,23 +171,24 @@ class Prepared:
         if self.recipe.restriction is not None:
             return self._reduce_whole(x, op)
         layout, run = self._sums
-        fold = _Fold(layout.problem, kernels, op, run.request)
+        # the values of a kernel, which tell whether it is separable, are looked at part by part
+        fold = _Fold(layout.problem, kernels, op, _freely(run.request))
         x, w = layout.operands(native(x), self.operand)
         idle: list[Array] = []
-
-        def reduced(box: Box) -> Array:
-            part = self._part(crop(layout.problem, box), fold.request)
-            memory = idle.pop() if idle else np.empty(fold.most, self.recipe.dtype)
-            y = memory[: prod(part.problem.out_shape)].reshape(part.problem.out_shape)
-            part(x[slice(*box[0])], w, y)
-            found = fold(y)
-            idle.append(memory)
-            return found
 
         whole = np.empty(fold.shape, fold.dtype)
 
         def work(box: Box) -> None:
-            whole[_place(box)] = reduced(box)
+            part = self._part(crop(layout.problem, box), fold.request)
+            try:
+                memory = idle.pop()
+            except IndexError:
+                memory = np.empty(fold.most, self.recipe.dtype)
+            y = memory[: prod(part.problem.out_shape)].reshape(part.problem.out_shape)
+            part(x[slice(*box[0])], w, y)
+            # what `op` found may be a part of y, so the memory is in use until it is copied
+            whole[_place(box)] = fold(y)
+            idle.append(memory)
 
         for_each(fold.boxes, work, worker_limit(run.request.workers))
         # as the result, but for its first axis
@@ -213,6 +215,11 @@ class Prepared:
     @lazy
     def _parts(self) -> dict[ConvProblem, Runner]:
         return {}
+
+
+def _freely(request: Request) -> Request:
+    """`request` without the method that depends on the values of the kernel."""
+    return replace(request, method=None) if request.method == "separable" else request
 
 
 def _place(box: Box) -> tuple[slice, ...]:

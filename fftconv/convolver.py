@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from math import prod
@@ -11,7 +12,7 @@ import numpy as np
 
 from fftconv._boundary import fill_of
 from fftconv._broadcast import Array
-from fftconv._door import as_operand, check_out, mode_text, options_of, shape_of
+from fftconv._door import CONVOLVE, as_operand, check_out, mode_text, options_of, shape_of
 from fftconv._prepared import Prepared, Shared
 from fftconv._recipe import (
     DType,
@@ -29,7 +30,6 @@ from fftconv.core.config import PLANNING
 from fftconv.core.kernel import Store
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import Ints
-from fftconv.signal import CONVOLVE
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -137,10 +137,8 @@ class Convolver:
         workers: int | None = None,
         planning: str = "estimate",
     ) -> None:
-        self._given = {
-            "mode": mode, "axes": axes, "boundary": boundary, "fill_value": fill_value, "dtype": dtype,
-            "shape": shape, "bank": bank, "method": method, "workers": workers, "planning": planning,
-        }  # fmt: skip
+        if isinstance(boundary, Iterable):
+            boundary = boundary if isinstance(boundary, str) else tuple(boundary)
         self._mode = mode_text(mode)
         check_mode(CONVOLVER, self._mode)
         options = options_of(axes, dtype, method, workers, (boundary, fill_value))
@@ -152,6 +150,12 @@ class Convolver:
         self._calls: dict[Operand, Prepared] = {}
         self._last: Prepared | None = None
         self._shape = None if shape is None else shape_of(shape)
+        # what was asked for, in values that nobody changes later
+        self._given = {
+            "mode": self._mode, "axes": self._options.axes, "boundary": boundary, "fill_value": self._fill,
+            "dtype": self._options.dtype, "shape": self._shape, "bank": self._bank, "method": method,
+            "workers": workers, "planning": planning,
+        }  # fmt: skip
         self._check_weight()
         if self._shape is not None:
             self(np.zeros(self._shape, kernel.dtype if dtype is None else dtype))
@@ -279,8 +283,8 @@ class Convolver:
 
         Raises
         ------
-        ValueError
-            Where there is no bank, or `op` reduces anything else.
+        ValueError, TypeError
+            Where there is no bank, or `op` is nothing of the kind, or reduces anything else.
 
         Examples
         --------
@@ -292,10 +296,11 @@ class Convolver:
         """
         if not self._bank:
             raise ValueError("reduce needs a bank of kernels: Convolver(kernels, bank=True)")
+        reduction = _reduction(op)
         x = as_operand("x", x)
         call = self._call(x.shape, x.dtype)
         self._last = call
-        return call.reduce(x, op.reduce if isinstance(op, np.ufunc) else op, self.kernel.shape[0])
+        return call.reduce(x, reduction, self.kernel.shape[0])
 
     def as_linear_operator(self, shape: Any) -> LinearOperator:
         """The convolution of arrays of `shape` as a `scipy.sparse.linalg.LinearOperator`.
@@ -312,8 +317,8 @@ class Convolver:
 
         Raises
         ------
-        ValueError
-            Where a `fill_value` other than 0 lies outside.
+        ValueError, TypeError
+            Where a `fill_value` other than 0 lies outside, or results are asked for in a `dtype` of integers.
 
         Examples
         --------
@@ -327,12 +332,18 @@ class Convolver:
         """
         from scipy.sparse.linalg import LinearOperator
 
-        if self._options.extension is not None and self._options.extension.fill != 0:
+        if self._fill != 0:
             raise ValueError(
                 "a linear operator needs a convolution that gives zeros for zeros; got "
-                f"fill_value={self._options.extension.fill!r} outside of x"
+                f"fill_value={self._fill!r} outside of x"
             )
-        kind = self.kernel.dtype if self._options.dtype is None else self._options.dtype
+        asked = self._options.dtype
+        if asked is not None and asked.kind not in "fc":
+            raise TypeError(
+                f"a linear operator is for vectors of real or complex numbers, and needs a dtype that holds them; "
+                f"got dtype={asked}"
+            )
+        kind = self.kernel.dtype if asked is None else asked
         dtype = kind if kind.kind in "fc" else np.dtype(np.float64)
         size = shape_of(shape)
         result = self._call(size, dtype).recipe.shape
@@ -376,6 +387,12 @@ class Convolver:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (type(self), self.kernel, self._given)
+
+    @property
+    def _fill(self) -> Any:
+        """What lies outside, where `boundary` is ``"constant"``."""
+        extension = self._options.extension
+        return 0.0 if extension is None else extension.fill
 
     def _call(self, shape: Ints, dtype: DType) -> Prepared:
         """What is remembered for inputs of this shape and dtype."""
@@ -466,18 +483,32 @@ def _backward(c: Convolver, sizes: tuple[Ints, Ints], v: Array) -> Array:
     return c.adjoint(v.reshape(result), shape=size).ravel()
 
 
+def _reduction(op: Any) -> Any:
+    """`op` as a function of an array and an axis."""
+    if isinstance(op, np.ufunc):
+        if op.nin == 2 and op.nout == 1 and op.signature is None:
+            return op.reduce
+    elif callable(op):
+        return op
+    raise TypeError(
+        f"op must be a ufunc of two arguments and one result, such as numpy.maximum, or a function that is called as "
+        f"op(a, axis=i), such as numpy.argmax; got {op!r}"
+    )
+
+
 def _kernel(value: Any, bank: bool) -> Array:
     """A private copy of the kernel that nobody can write to."""
     kernel = native(np.array(as_operand("kernel", value), order="C"))
+    check_numeric("kernel", kernel.dtype)
     least = 2 if bank else 1
     if kernel.ndim < least:
         wanted = "an axis of kernels and at least one of samples" if bank else "at least one axis"
         raise ValueError(f"kernel must have {wanted}, got shape {kernel.shape}")
     if kernel.size == 0:
         raise ValueError(f"kernel cannot be empty; got shape {kernel.shape}")
-    check_numeric("kernel", kernel.dtype)
     kernel.flags.writeable = False
-    return kernel
+    # of a view, nobody can make it writeable again
+    return kernel.view()
 
 
 def _check_options(kernel: Array, bank: bool, options: Options) -> None:

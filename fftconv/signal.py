@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from fftconv._boundary import Extension
-from fftconv._broadcast import Array, full, same, same_late, valid
-from fftconv._door import Call, apply, as_operand, mode_text, options_of, remembered
+from fftconv._broadcast import Array, same_late
+from fftconv._door import CONVOLVE, MODES, Call, apply, as_operand, mode_text, options_of, remembered
 from fftconv._missing import answer, care_of
 from fftconv._recipe import PLAIN, Door, NotNumericError, Options, check_mode, recipe_for
 from fftconv.core.boundary import Boundary
@@ -40,13 +40,10 @@ __all__ = [
 
 SPECTRAL = ("fft", "overlap_save")
 
-_MODES = {"full": full, "same": same, "valid": valid}
-
-CONVOLVE = Door(_MODES)
-CORRELATE = Door(_MODES, correlate=True)
-FFTCONVOLVE = Door(_MODES, floats=True, empty="empty")
-CONVOLVE2D = Door(_MODES, empty="zeros", ndim=2)
-CORRELATE2D = Door({**_MODES, "same": same_late}, correlate=True, empty="zeros", ndim=2)
+CORRELATE = Door(MODES, correlate=True)
+FFTCONVOLVE = Door(MODES, floats=True, empty="empty")
+CONVOLVE2D = Door(MODES, empty="zeros", ndim=2)
+CORRELATE2D = Door({**MODES, "same": same_late}, correlate=True, empty="zeros", ndim=2)
 
 
 @remembered(CONVOLVE)

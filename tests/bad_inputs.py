@@ -92,6 +92,7 @@ CALLS = {
     """,
     "fftconv.Convolver": """
         fc.Convolver(["a"])
+        fc.Convolver(None)
         fc.Convolver(ones(0))
         fc.Convolver(ones(3), mode="middle")
         fc.Convolver(ones(3))(ones((4, 5)))
@@ -103,6 +104,8 @@ CALLS = {
         fc.Convolver(ones(3))("noise")
         fc.Convolver(ones(3)).adjoint(ones((4, 5)))
         fc.Convolver(ones(3), fill_value=2.5).as_linear_operator(5)
+        fc.Convolver([1, 2], dtype="int64").as_linear_operator(5)
+        fc.Convolver(ones((2, 3)), bank=True).reduce(ones(5), "max")
         fc.Convolver(ones(3), boundary="renormalize").kernel_grad(ones(5), ones(5))
     """,
     "fftconv.explain": """

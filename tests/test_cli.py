@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -55,6 +56,7 @@ def pixels(name: str) -> np.ndarray:
         return np.asarray(image)
 
 
+on_posix = pytest.mark.skipif(os.name != "posix", reason="names that are bytes, pipes, links for anyone")
 RNG = np.random.default_rng(7)
 IDENTITY = "box:1"
 
@@ -285,11 +287,79 @@ def test_eight_bit_results_are_rounded_and_clipped(run: Run) -> None:
     np.testing.assert_array_equal(out, np.clip(np.rint(exact), 0, 255))
 
 
+@pytest.mark.parametrize("dtype", ["uint64", "int64", "uint32", "int32", "int8"])
+def test_the_largest_integers_stay_the_largest(run: Run, dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    tifffile.imwrite("in.tif", np.array([[limits.max, limits.min], [0, 1]], dtype))
+    done(run("convolve", "in.tif", IDENTITY, "-o", "same.tif"))
+    np.testing.assert_array_equal(tifffile.imread("same.tif"), tifffile.imread("in.tif"))
+    np.save("thrice.npy", np.array([[3.0]]))
+    done(run("convolve", "in.tif", "thrice.npy", "-o", "more.tif"))
+    np.testing.assert_array_equal(tifffile.imread("more.tif"), [[limits.max, limits.min], [0, 3]])
+
+
+def test_integers_of_64_bits_are_not_rounded_on_the_way_into_a_picture() -> None:
+    exact = np.array([2**62 + 1, -(2**62) - 1])
+    assert (formats.as_stored(exact, np.dtype(np.int64)) == exact).all()
+
+
+def test_a_mask_is_true_where_more_than_half_of_it_is(run: Run) -> None:
+    mask = np.zeros((6, 9), bool)
+    mask[:, 4:] = True
+    tifffile.imwrite("in.tif", mask)
+    done(run("smooth", "in.tif", "-k", "box:5", "-o", "out.tif"))
+    np.testing.assert_array_equal(tifffile.imread("out.tif"), mask)
+
+
 def test_sound_louder_than_full_scale_is_clipped(run: Run) -> None:
     soundfile.write("in.wav", np.array([0.75, -0.75, 0.25]), 8000, subtype="PCM_16")
     np.save("kernel.npy", np.array([2.0]))
     done(run("convolve", "in.wav", "kernel.npy", "-o", "out.wav"))
     np.testing.assert_array_equal(soundfile.read("out.wav", dtype="int16")[0], [32767, -32768, 16384])
+
+
+@pytest.mark.parametrize("subtype", ["ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"])
+def test_compressed_sound_louder_than_full_scale_is_clipped(run: Run, subtype: str) -> None:
+    """Encoders of these would let what is louder come out as something else, of either sign."""
+    soundfile.write("in.wav", np.repeat([0.9, -0.9], 500), 8000, subtype=subtype)
+    np.save("twice.npy", np.array([2.0]))
+    done(run("convolve", "in.wav", "twice.npy", "-o", "out.wav"))
+    out, _ = soundfile.read("out.wav")
+    assert out[100:450].min() > 0.9 and out[600:950].max() < -0.9
+    np.save("nan.npy", np.array([np.nan]))
+    says = run("convolve", "in.wav", "nan.npy", "-o", "out.wav", "--force").stderr
+    assert f"NaN or infinite somewhere, the samples are {subtype}" in says
+
+
+def test_sound_from_a_pipe_has_no_size_and_is_read_to_its_end(run: Run) -> None:
+    soundfile.write("in.wav", RNG.uniform(-1, 1, 100), 8000, subtype="PCM_16")
+    whole = Path("in.wav").read_bytes()
+    for size in (0xFFFFFFFF, 0x7FFFF000):
+        Path("piped.wav").write_bytes(whole[:40] + struct.pack("<I", size) + whole[44:])
+        done(run("convolve", "piped.wav", IDENTITY, "-o", "out.wav", "--force"))
+        np.testing.assert_array_equal(soundfile.read("out.wav")[0], soundfile.read("in.wav")[0])
+
+
+@on_posix
+def test_names_that_are_no_text_are_read_and_written(run: Run) -> None:
+    name = os.fsdecode(b"bad\xff")
+    soundfile.write("in.wav", np.zeros(9), 8000)
+    Path("in.wav").rename(f"{name}.wav")
+    done(run("smooth", f"{name}.wav", "-o", f"{name}.out.wav"))
+
+
+def test_what_a_reader_can_make_do_with_is_not_told(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """A tag of a TIFF that is beside the point, and a picture that is merely large."""
+    tifffile.imwrite("in.tif", np.ones((4, 5), np.uint8), software=None, description="x" * 9)
+    whole = Path("in.tif").read_bytes()
+    at = whole.index(struct.pack("<HH", 270, 2))
+    Path("in.tif").write_bytes(whole[: at + 8] + struct.pack("<I", 2**31) + whole[at + 12 :])
+    done(run("smooth", "in.tif", "-o", "out.tif"))
+    assert not caplog.records
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 15)
+        Image.new("L", (4, 5)).save("in.png")
+        done(run("smooth", "in.png", "-o", "out.png"))
 
 
 def test_each_colour_is_convolved_alone(run: Run) -> None:
@@ -404,6 +474,8 @@ def folder(run: Run, tmp_path: Path) -> Path:
     soundfile.write("loud.wav", np.zeros(100), 8000, subtype="FLOAT")
     for broken in ("broken.npy", "broken.png", "broken.wav", "broken.tif", "broken.h5"):
         Path(broken).write_bytes(b"not what it says")
+    Path("cut.wav").write_bytes(Path("tone.wav").read_bytes()[:100])
+    np.save("pair.npy", np.array([[1.0, 9.0], [5.0, 2.0]]))
     Path("here.npy").write_bytes(b"precious")
     (tmp_path / "sub.npy").mkdir()
     (tmp_path / "folder.zarr").mkdir()
@@ -500,6 +572,16 @@ def folder(run: Run, tmp_path: Path) -> Path:
         ("explain 100 10x10", "got a kernel of 10 x 10"),
         ("explain 99999999999x99999999999 3x3", "an array of that shape is larger than any memory"),
         ("explain 100 10 --dtype nonsense", "--dtype: expected a name like float32, got 'nonsense'"),
+        ("explain 100 10 --dtype (3,)f8", "--dtype: expected a type of numbers like float32, got '(3,)f8'"),
+        ("explain " + "x".join("1" * 65) + " 3", "dimension"),
+        ("explain " + "9" * 5000 + " 3", "an array of that shape is larger than any memory"),
+        ("convolve line.npy gauss:,2 -o out.npy", "kernel 'gauss:,2': expected a number, got ''"),
+        ("convolve line.npy gauss:2, -o out.npy", "kernel 'gauss:2,': expected a number, got ''"),
+        ("smooth cut.wav -o out.wav", "cut.wav: cut short, expected 200 bytes of samples, got 56"),
+        (
+            "denoise pair.npy -o out.npy",
+            "noise is estimated from an axis of 3 samples or more, got 2 x 2 along [0, 1]; --sigma needs none",
+        ),
         ("fly", "No such command 'fly'"),
         ("smooth --fly", "No such option"),
     ],
@@ -510,6 +592,18 @@ def test_refusals(folder: Path, run: Run, command: str, says: str) -> None:
     assert result.exit_code == 2, result.output
     assert says in result.stderr
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@on_posix
+def test_links_that_lead_nowhere_and_pipes_are_not_overwritten(folder: Path, run: Run) -> None:
+    Path("dangling.npy").symlink_to("nowhere.npy")
+    says = run("smooth", "line.npy", "-o", "dangling.npy").stderr
+    assert "dangling.npy: exists already; --force replaces it" in says
+    assert Path("dangling.npy").is_symlink() and not Path("nowhere.npy").exists()
+    os.mkfifo("pipe.npy")
+    for args in (("line.npy", "-o", "pipe.npy", "--force"), ("pipe.npy", "-o", "out.npy")):
+        assert "pipe.npy: is no regular file" in run("smooth", *args).stderr
+    assert Path("pipe.npy").is_fifo()
 
 
 def test_a_named_kernel_that_memory_cannot_hold_is_refused_before_it_is_made(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 import threading
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -12,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from problems import EXTRAS, arrays, poison, problem
 from scipy.sparse.linalg import LinearOperator, cg, lsqr
 
 import fftconv
-from fftconv import Convolver, convolve
+from fftconv import Convolver, _prepared, convolve
 from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
 from fftconv.core.kernel import Kernel, Store
@@ -144,6 +147,10 @@ class TestCall:
         expected = c(x)
         for a in (x[::-1][::-1], np.asfortranarray(x), x.astype(">f8"), x.tolist(), x.T.copy().T):
             assert (c(a) == expected).all()
+
+    def test_nobody_can_make_the_kernel_writeable(self):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            Convolver(values((9,))).kernel.setflags(write=True)
 
     def test_the_kernel_is_a_copy(self):
         w = values((9,))
@@ -337,6 +344,18 @@ class TestThreadsAndProcesses:
         assert (again.kernel == c.kernel).all()
         assert (again(x) == c(x)).all()
         assert (again.adjoint(c(x), shape=x.shape) == c.adjoint(c(x), shape=x.shape)).all()
+
+    def test_a_pickle_knows_nothing_of_what_became_of_the_arguments(self):
+        axes, shape, boundary, fill = [-2, -1], [4, 3], ["constant", "wrap"], np.array(3.0)
+        c = Convolver(np.ones((3, 2)), axes=axes, shape=shape, boundary=boundary, fill_value=fill)
+        axes[0], shape[0], boundary[0], fill[...] = 0, 9, "edge", 5.0
+        x = values((4, 3))
+        for again in (pickle.loads(pickle.dumps(c)), copy.copy(c)):
+            assert repr(again) == repr(c)
+            assert again.plan.problem.output_size == (4, 3)
+            assert (again(x) == c(x)).all()
+        words = Convolver(np.ones((3, 3)), boundary=iter(("edge", "wrap")))
+        assert (pickle.loads(pickle.dumps(words))(x) == words(x)).all()
 
 
 def inner(a: np.ndarray, b: np.ndarray) -> Any:
@@ -542,6 +561,36 @@ class TestBank:
             tracemalloc.stop()
         assert peak < 64 * x.nbytes / 4
 
+    def test_reduce_copies_what_op_finds_before_the_memory_serves_again(self, monkeypatch):
+        """An `op` may return a part of what it is given, while other threads look for memory."""
+        place = _prepared._place
+
+        def slowly(box: Any) -> Any:
+            time.sleep(0.002)
+            return place(box)
+
+        monkeypatch.setattr(_prepared, "_place", slowly)
+        monkeypatch.setattr(_prepared, "REDUCED_BYTES", 2**16)
+        x, c = values((200, 200)), Convolver(values((3, 5, 5)), bank=True, workers=4)
+        np.testing.assert_allclose(
+            c.reduce(x, lambda a, axis: np.moveaxis(a, axis, 0)[0]), c(x)[0], atol=1e-12
+        )
+
+    def test_a_bank_of_separable_kernels_has_an_adjoint_and_reductions(self):
+        taps = np.array([1.0, 2.0, 1.0])
+        w = np.stack([np.outer(taps, taps), np.outer(taps, [1.0, 0.0, -1.0])])
+        c, x = Convolver(w, bank=True, method="separable"), values((40, 50))
+        y = values((2, 40, 50), seed=1)
+        assert c(x).shape == y.shape
+        assert np.isclose(inner(c(x), y), inner(x, c.adjoint(y)))
+        assert np.isclose(inner(c(x), y), inner(w, c.kernel_grad(x, y)))
+        np.testing.assert_allclose(c.reduce(x, np.maximum), c(x).max(0), atol=1e-12)
+
+    @pytest.mark.parametrize("op", (None, "max", np.sin, np.frexp, np.divmod, np.matmul))
+    def test_reduce_says_what_op_must_be(self, op):
+        with pytest.raises(TypeError, match="op must be a ufunc of two arguments and one result"):
+            Convolver(values((3, 9)), bank=True).reduce(np.ones(50), op)
+
     def test_reduce_needs_a_bank_and_an_axis(self):
         with pytest.raises(ValueError, match="needs a bank"):
             Convolver(values((9,))).reduce(np.ones(50), np.maximum)
@@ -618,6 +667,11 @@ class TestBadInput:
             Convolver(np.array(["a"]))(np.ones(5))
         with pytest.raises(TypeError, match="x must hold"):
             Convolver(np.ones(3))(np.array(["a", "b"]))
+        for no_array in (None, scipy.sparse.eye(3)):
+            with pytest.raises(TypeError, match="kernel must hold"):
+                Convolver(no_array)
+        with pytest.raises(TypeError, match="needs a dtype that holds them; got dtype=int64"):
+            Convolver([1, 2, 1], dtype="i8").as_linear_operator(9)
 
     def test_dimensions_that_do_not_match_say_what_would(self):
         with pytest.raises(ValueError, match=r"\(4, 100\) and \(3,\) \(with axes= they broadcast\)"):

@@ -87,7 +87,7 @@ def test_a_call_seen_before_follows_the_profile_too(monkeypatch):
 
 def test_each_engine_has_costs_of_its_own(monkeypatch):
     fast = BUILT_IN.spectral("fftw")
-    slow = replace(fast, call=1.0)
+    slow = replace(fast, call=1.0, brief=0.0, lone=1.0)
     use(Profile({"fftw": fast, "scipy": slow}, BUILT_IN.direct))
     with fftconv.config_context(engine="scipy"):
         plan = fftconv.explain((100_000,), (1001,), method="overlap_save")
@@ -243,7 +243,9 @@ def says_what_was_measured_and_fitted(tuned: Tuning) -> None:
 
 def test_the_profile_is_in_force_at_once_and_need_not_be_written(monkeypatch, tmp_path):
     monkeypatch.setattr(host, "transforms", lambda engine, watch, old: old)
-    monkeypatch.setattr(host, "tiles", lambda engine, watch, old: (replace(old, call=0.5), []))
+    monkeypatch.setattr(
+        host, "tiles", lambda engine, watch, old: (replace(old, call=0.5, brief=0.5, lone=0.5), [])
+    )
     monkeypatch.setattr(host, "sums", lambda watch, old: (old, [Sample("a", 2.0, lambda costs: 1.0)]))
     found = fftconv.tune(tmp_path / "p.json", write=False)
     assert found.path is None and "nothing was written" in str(found) and not any(tmp_path.iterdir())

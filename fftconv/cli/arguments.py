@@ -60,14 +60,18 @@ def scaled_to_one(weights: np.ndarray) -> np.ndarray:
 def shaped(text: str, dtype: str) -> Recording | None:
     """An array of that shape that takes no memory, where `text` is a shape like 640x480."""
     parts = text.lower().split("x")
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isascii() and part.isdigit() and part.strip("0") for part in parts):
         return None
     try:
         zero = np.zeros((), dtype)
     except TypeError:
         raise click.UsageError(f"--dtype: expected a name like float32, got {dtype!r}") from None
-    if zero.dtype.kind not in "buifc":
+    if zero.dtype.kind not in "buifc" or zero.ndim:
         raise click.UsageError(f"--dtype: expected a type of numbers like float32, got {dtype!r}")
+    try:
+        np.broadcast_to(zero, (1,) * len(parts))
+    except ValueError as error:
+        raise click.UsageError(f"{text}: {error}") from None
     try:
         data = np.broadcast_to(zero, tuple(map(int, parts)))
     except ValueError:

@@ -30,7 +30,7 @@ def run(folder: Path) -> None:
     if not figures.AVAILABLE:
         click.echo('For figures instead of arrays: pip install "fftconv[plot]"')
     for path in written:
-        click.echo(f"wrote {path}")
+        click.echo(f"wrote {click.format_filename(path)}")
     click.echo("\nYour own: fftconv smooth RECORDING.wav -o SMOOTH.wav, or fftconv --help")
 
 

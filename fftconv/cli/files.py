@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +21,11 @@ def read(path: Path) -> Recording:
     """Read any of the known formats."""
     known = _format_of(path)
     if not (path.is_file() or (path.is_dir() and known.write is None)):
-        raise click.UsageError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}")
+        kind = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "no such file"
+        raise click.UsageError(f"{path}: {kind}")
     try:
-        recording = known.read(path)
+        with _quiet():
+            recording = known.read(path)
     except click.UsageError:
         raise
     except Exception as error:
@@ -38,7 +42,7 @@ def check_output(path: Path, force: bool) -> None:
     if _format_of(path).write is None:
         raise click.UsageError(f"{path}: {path.suffix} is read and not written; write a .h5 or .npy file")
     check_place(path)
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise click.UsageError(f"{path}: exists already; --force replaces it")
 
 
@@ -48,6 +52,8 @@ def check_place(path: Path) -> None:
         raise click.UsageError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
         raise click.UsageError(f"{path}: is a folder")
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"{path}: is no regular file")
     if not os.access(path.parent, os.W_OK):
         raise click.UsageError(f"{path}: the folder {path.parent} is not open for writing")
 
@@ -58,7 +64,7 @@ def write(path: Path, values: np.ndarray, like: Recording, force: bool = False) 
     encode = _format_of(path).write
     assert encode is not None
     try:
-        with replacing(path, force) as file:
+        with replacing(path, force) as file, _quiet():
             encode(file, values, like)
     except click.UsageError as error:
         raise click.UsageError(f"{path}: {error.format_message()}") from error
@@ -83,6 +89,19 @@ def replacing(path: Path, force: bool = False) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what libraries say on stderr about files that they can make do with; of others they raise."""
+    before = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _permissions(path: Path) -> int:

@@ -37,14 +37,20 @@ class Recording:
 
 
 def as_stored(values: np.ndarray, stored: np.dtype) -> np.ndarray:
-    """`values` in the sample type `stored`: rounded and clipped to its range where it is an integer type."""
+    """`values` in the sample type `stored`: rounded and clipped to its range where it is an integer type or bool."""
     if values.dtype.kind == "c" and stored.kind != "c":
         raise click.UsageError(f"the result is complex, the samples are {stored}; write a .npy file")
-    if stored.kind not in "ui":
+    if stored.kind not in "uib":
         return values.astype(stored, copy=False)
     _check_finite(values, str(stored))
-    limits = np.iinfo(stored)
-    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), stored)
+    low, high = (0, 1) if stored.kind == "b" else (np.iinfo(stored).min, np.iinfo(stored).max)
+    if values.dtype.kind == "f":
+        values = np.rint(values)
+    # as a float, the largest of 64 bits is one too large for them: it cannot be converted, only put in place
+    above, below = values >= high, values <= low
+    found = np.where(above | below, 0, values).astype(stored)
+    found[above], found[below] = high, low
+    return found
 
 
 def _check_finite(values: np.ndarray, stored: str) -> None:
@@ -121,23 +127,46 @@ def _read_zarr(path: Path) -> Recording:
 # --- audio -----------------------------------------------------------------------------------------------
 
 _PCM_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+# What writes into a pipe does not know how much will follow, and gives a size about as large as can be.
+_UNKNOWN_SIZE = 2**31 - 2**16
+
+
+def _check_whole(path: Path, file: BinaryIO) -> None:
+    """Refuse a .wav file that ends before its samples do: the reader would take what is there for all."""
+    if file.read(12)[::8] != b"RW":
+        return
+    while len(head := file.read(8)) == 8:
+        size = int.from_bytes(head[4:], "little")
+        there = path.stat().st_size - file.tell()
+        if head[:4] == b"data":
+            if there < size < _UNKNOWN_SIZE:
+                raise click.UsageError(f"{path}: cut short, expected {size} bytes of samples, got {there}")
+            return
+        file.seek(size + size % 2, 1)
 
 
 def _read_audio(path: Path) -> Recording:
     soundfile = _package("soundfile", f"{path.suffix} files")
-    info = soundfile.info(str(path))
-    bits = _PCM_BITS.get(info.subtype, 0)
+    with open(path, "rb") as file:  # the library opens no name that is no text
+        _check_whole(path, file)
+        file.seek(0)
+        try:
+            with soundfile.SoundFile(file) as sound:
+                rate, subtype = sound.samplerate, sound.subtype
+                bits = _PCM_BITS.get(subtype, 0)
+                data = sound.read(dtype="int32" if bits else "float64" if subtype == "DOUBLE" else "float32")
+        except soundfile.LibsndfileError as error:
+            raise ValueError(error.error_string) from error
     if bits:
-        integers, rate = soundfile.read(str(path), dtype="int32")
-        data = integers / (np.float32 if bits <= 16 else np.float64)(2.0**31)
-    else:
-        data, rate = soundfile.read(str(path), dtype="float64" if info.subtype == "DOUBLE" else "float32")
-    about = {"rate": rate, "subtype": info.subtype}
-    return Recording(data, (0,), data.dtype, about)
+        data = data / 2.0**31
+    return Recording(data, (0,), data.dtype, {"rate": rate, "subtype": subtype})
 
 
 def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording) -> None:
-    """Integer encodings are rounded and clipped here, at their own depth, and handed on as exact integers."""
+    """Integer encodings are rounded and clipped here, at their own depth, and handed on as exact integers.
+
+    What is compressed is clipped too: louder sounds would come out as others.
+    """
     soundfile = _package("soundfile", f"{kind} files")
     if "rate" not in like.about:
         raise click.UsageError("audio needs a sample rate, which the input does not carry; write a .npy file")
@@ -147,13 +176,16 @@ def _write_audio(kind: str, file: BinaryIO, values: np.ndarray, like: Recording)
         raise click.UsageError(
             f"{kind} has no samples of type {like.about['subtype']}; write a .wav or .npy file"
         )
-    bits = _PCM_BITS.get(like.about["subtype"], 0)
+    subtype = like.about["subtype"]
+    bits = _PCM_BITS.get(subtype, 0)
+    if subtype not in ("FLOAT", "DOUBLE"):
+        _check_finite(values, subtype)
+        values = np.clip(values, -1, 1)
     if bits:
-        _check_finite(values, like.about["subtype"])
         top = 2.0 ** (bits - 1)
-        steps = np.clip(np.rint(values.astype(np.float64) * top), -top, top - 1).astype(np.int32)
+        steps = np.minimum(np.rint(values.astype(np.float64) * top), top - 1).astype(np.int32)
         values = steps << (32 - bits)
-    soundfile.write(file, values, like.about["rate"], subtype=like.about["subtype"], format=kind)
+    soundfile.write(file, values, like.about["rate"], subtype=subtype, format=kind)
 
 
 # --- pictures --------------------------------------------------------------------------------------------

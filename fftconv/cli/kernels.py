@@ -61,7 +61,7 @@ def taps(text: str) -> np.ndarray:
     if name not in SHAPES:
         raise click.UsageError(f"no kernel {text!r}: neither a file nor one of {USAGE}")
     shape = SHAPES[name]
-    given = _arguments(text, shape, [part for part in rest.split(",") if part])
+    given = _arguments(text, shape, rest.split(",") if rest else [])
     try:
         weights = shape(**given)
     except (MemoryError, ValueError, OverflowError):

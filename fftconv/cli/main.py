@@ -133,6 +133,11 @@ def denoise(
             raise click.UsageError(
                 "noise is estimated from finite samples, got NaN or infinity; --sigma needs none"
             )
+        if all(data.shape[axis] < smoothing.ESTIMABLE for axis in along):
+            raise click.UsageError(
+                f"noise is estimated from an axis of {smoothing.ESTIMABLE} samples or more, got "
+                f"{by(data.shape)} along {list(along)}; --sigma needs none"
+            )
         result = smoothing.denoise(data, along, workers)
         click.echo(
             f"noise about {result.noise:.3g}, Gaussian of sigma {result.sigma:g}, "
@@ -259,4 +264,4 @@ def transform(
         values = work(recording, along)
     seconds = time.perf_counter() - start
     files.write(output, values, recording, force)
-    click.echo(f"{output}: {by(values.shape)} in {seconds:.3g} s")
+    click.echo(f"{click.format_filename(output)}: {by(values.shape)} in {seconds:.3g} s")

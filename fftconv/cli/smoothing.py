@@ -11,6 +11,9 @@ from fftconv.cli import kernels
 
 WIDTHS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0, 4.8, 5.6, 6.8, 8.0)
 
+ESTIMABLE = 3
+"""Samples of an axis, at least, that noise can be told from: those of a second difference."""
+
 
 def place(kernel: np.ndarray, ndim: int, axes: tuple[int, ...]) -> np.ndarray:
     """`kernel` with its axes at `axes` of an array of `ndim`, length 1 elsewhere."""
@@ -39,7 +42,7 @@ def noise_level(data: np.ndarray, axes: tuple[int, ...]) -> float:
     """
     detail, scale = data, 1.0
     for axis in axes:
-        if data.shape[axis] > 2:
+        if data.shape[axis] >= ESTIMABLE:
             detail, scale = np.diff(detail, 2, axis=axis), scale * 6**0.5
     return float(np.median(np.abs(detail)) / 0.6745 / scale)
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from fftconv.core.boundary import ZEROS
 from fftconv.core.engine.base import FFTSpec
+from fftconv.core.jobs import KEPT_TILES, holds_indices
 from fftconv.core.lazy import lazy
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.tiling import TileLayout
@@ -46,6 +47,9 @@ LINE = 64
 # to share among workers, else at least so many.
 OUTPUTS_OF_ONE = 8
 JOBS_ENOUGH = 8
+
+# Bytes of scratch that compiled code fills at most before it looks whether it has been interrupted.
+MOST_BYTES = 2**27
 
 T = TypeVar("T")
 Range = tuple[int, int]
@@ -127,6 +131,31 @@ class Channels:
         )
 
     @lazy
+    def plain(self) -> bool:
+        """Whether jobs move samples and outputs as they are, each output of one input."""
+        layout = self.layout
+        p = layout.problem
+        return (
+            p.group_inputs == 1
+            and p.dtype.char in "fdFD"
+            and layout.tile_count * p.group_outputs <= KEPT_TILES
+            and not holds_indices(layout)
+        )
+
+    @lazy
+    def brief(self) -> bool:
+        """Whether a call can be one entry of compiled code: short, one transform for all kernels, no axis carried."""
+        p = self.problem
+        executes = self.jobs * -(-p.in_channels // self.input_chunk)
+        return (
+            self.plain
+            and p.x_dtype == p.w_dtype == p.dtype
+            and not self.carried
+            and self.kernel_jobs == 1
+            and executes * self.tile_bytes * self.input_chunk * p.group_outputs <= MOST_BYTES
+        )
+
+    @lazy
     def bins(self) -> int:
         """Complex bins of one tile of one channel."""
         return prod(self.layout.spectrum_size[a] for a in self.layout.axes)
@@ -198,6 +227,14 @@ class Channels:
         held = max(held, LINE // self.bin_bytes)
         outputs = even(p.group_outputs, held)
         return outputs, even(p.group_inputs, held // outputs)
+
+    @lazy
+    def kernel_spec(self) -> FFTSpec:
+        """The transform of that execute."""
+        layout = self.layout
+        shape = (*self.kernel_chunk, *layout.tiling.nfft)
+        filled = tuple(layout.problem.kernel_size[a] for a in layout.axes)
+        return FFTSpec(shape, tuple(2 + a for a in layout.axes), layout.dtype, filled=filled)
 
     @lazy
     def kernel_groups(self) -> int:

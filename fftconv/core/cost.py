@@ -27,6 +27,8 @@ ODD = (
     504,
 )
 # fmt: on
+# FFTW's guess is a bad one for long rows that are a high power of two times a little that is no multiple of 5.
+HIGH_POWER = 1024
 
 Table = dict[str, tuple[float, ...]]
 
@@ -51,7 +53,8 @@ class HostProfile:
     round_rows : dict
         Per dtype character, factor on rows of 3 or 5 times a power of two, longer than `ODD`, up to 1024.
     long_odd : dict
-        Per dtype character, factor on rows of more than 8192 points whose length is no power of two.
+        Per dtype character, factors on rows of more than 8192 points whose length is no power of two: most of them,
+        and multiples of `HIGH_POWER` without a factor of 5.
     strided_rows : float
         Factor on rows whose axis is not the contiguous one.
     copy : float
@@ -72,14 +75,15 @@ class HostProfile:
         Per limb of a sample or of a sum: split or rounded, shifted and added.
     job : float
         Seconds of interpreter time per job.
-    lone : float
-        The same for a job that is alone and whose every index is known beforehand.
     thread : float
         Seconds to wake the other workers and to meet again.
     handover : float
         Seconds by which a job takes longer beside other threads: they take the interpreter's lock from each other.
     call : float
         Seconds of interpreter time of any call.
+    brief, lone : float
+        The same of a call on one thread that is one entry of compiled code, 0 where the engine's plans have no
+        addresses; and of one tile and kernel without a loop (see `Channels.brief` and `Channels.lone`).
     """
 
     rows: Table
@@ -88,7 +92,7 @@ class HostProfile:
     odd_rows: Table
     odd_columns: Table
     round_rows: dict[str, float]
-    long_odd: dict[str, float]
+    long_odd: Table
     strided_rows: float
     copy: float
     run: float
@@ -99,10 +103,11 @@ class HostProfile:
     product: float
     limb: float
     job: float
-    lone: float
     thread: float
     handover: float
     call: float
+    brief: float
+    lone: float
 
 
 LONG = {"g": ("d", 12.0), "G": ("D", 12.0)}
@@ -155,7 +160,7 @@ def row(n: int, char: str, host: HostProfile) -> float:
     if odd == 1:
         return found
     if n > 8192:
-        return found * host.long_odd[char]
+        return found * host.long_odd[char][1 if n % 5 and n & -n >= HIGH_POWER else 0]
     if odd in (3, 5) and n > ODD[-1]:
         return found * (host.round_rows[char] if n <= 1024 else max(1.0, host.round_rows[char]))
     return found * host.odd_rows[char][bisect_left(ODD, n)]

@@ -13,6 +13,7 @@ from math import prod
 from fftconv.core.channels import Channels
 from fftconv.core.config import Config
 from fftconv.core.cost import HostProfile, backward_seconds, fft_seconds, shared_seconds
+from fftconv.core.cost_direct import has_compiler
 from fftconv.core.lazy import lazy
 from fftconv.core.tiling import TileLayout
 
@@ -41,12 +42,27 @@ class ChannelCost:
 
     def seconds(self, workers: int) -> float:
         """On at most `workers` threads."""
-        shared = (shared_seconds(*step, workers, self.host)[0] for step in self.steps)
-        return self.host.call + sum(shared)
+        return min(self.shared(workers), self.alone)
 
     def workers(self, most: int) -> int:
         """How many of `most` threads are worth waking."""
+        if self.alone <= self.shared(most):
+            return 1
         return max(shared_seconds(*step, most, self.host)[1] for step in self.steps)
+
+    @lazy
+    def alone(self) -> float:
+        """On one thread, which has less to do around the steps than several."""
+        return call_of(self.channels, self.host) + self.singly
+
+    @lazy
+    def singly(self) -> float:
+        """All steps on one thread."""
+        return sum(shared_seconds(*step, 1, self.host)[0] for step in self.steps)
+
+    def shared(self, workers: int) -> float:
+        """On at most `workers` threads, by what serves any number of them."""
+        return self.host.call + sum(shared_seconds(*step, workers, self.host)[0] for step in self.steps)
 
     def kernel_seconds(self, workers: int) -> float:
         """Of that, the kernel's transforms."""
@@ -122,6 +138,13 @@ class ChannelCost:
             tiles * self._per_bin(self.host.multiply_add) + self._per_bin(self.host.read)
         )
         return rounds * calls, self.host.job / 2, c.bin_chunk * p.groups * each
+
+
+def call_of(channels: Channels, host: HostProfile) -> float:
+    """Interpreter time of a call on one thread, beside its steps."""
+    if channels.brief and host.brief and has_compiler():
+        return host.brief
+    return host.lone if channels.brief and channels.lone else host.call
 
 
 def channel_scratch(layout: TileLayout, workers: int, fresh: bool = False) -> int:

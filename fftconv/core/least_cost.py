@@ -33,6 +33,7 @@ def least_seconds(p: ConvProblem, packed: bool, host: HostProfile) -> Callable[[
     inputs, outputs = p.in_channels, p.out_channels
     per_kernel, per_end, per_tile, per_product = _per_point(p, dtype, host)
     per_end += dtype.itemsize * host.copy * (2 if packed else 1)
+    least_call = min(host.call, host.lone, host.brief or host.lone) if p.group_inputs == 1 else host.call
 
     @cache
     def along(a: int, n: int) -> tuple[int, float, float]:
@@ -68,11 +69,12 @@ def least_seconds(p: ConvProblem, packed: bool, host: HostProfile) -> Callable[[
         else:
             steps += [(begins, held * inputs, held * inputs), (ends, held * outputs, held * outputs)]
             steps += [(tiles * per_tile + per_product, 0.5, 1.0)]
-        return host.call + sum(shared(points * each, *jobs) for each, *jobs in steps)
+        singly = [points * each * 1e-9 + max(0.5, overheads) * host.job for each, overheads, _ in steps]
+        together = sum(map(shared, singly, (jobs for *_, jobs in steps)))
+        return min(least_call + sum(singly), host.call + together)
 
-    def shared(nanoseconds: float, overheads: float, jobs: float) -> float:
+    def shared(alone: float, jobs: float) -> float:
         """One step, which begins when the one before has ended."""
-        alone = nanoseconds * 1e-9 + max(0.5, overheads) * host.job
         return min(alone, host.thread + alone / 2 + max(1.0, jobs / 2) * host.handover)
 
     return bound

@@ -255,11 +255,10 @@ def _without_kernel(found: Candidate, p: ConvProblem, profile: Profile) -> Candi
         return found
     host = profile.spectral(get_engine(spectral_dtype(p)).name)
     cost = ChannelCost(TileLayout(p, found.tiling), host)
-    saved = host.job - host.lone if cost.channels.lone else 0.0
     return replace(
         found,
-        seconds=found.seconds - cost.kernel_seconds(found.workers) - saved,
-        rank=found.rank - cost.kernel_seconds(NOMINAL_WORKERS) - saved,
+        seconds=found.seconds - cost.kernel_seconds(found.workers),
+        rank=found.rank - cost.kernel_seconds(NOMINAL_WORKERS),
     )
 
 

@@ -235,11 +235,13 @@ class Runner:
 
 def _is_one_thing(plan: ConvPlan) -> bool:
     """Whether the plan is one line, a small problem or one transform, whatever the number of workers."""
-    whole = not plan.chosen.by_phases and not plan.chosen.limbs
+    if plan.chosen.by_phases or plan.chosen.limbs:
+        return False
     if plan.chosen.tiling is None:
         p = plan.problem
-        return whole and (is_one_line(p) if plan.method == "direct" else plan.method == "jit" and is_lone(p))
-    return whole and channels_of(layout_of(plan.problem, plan.tiling)).lone
+        return is_one_line(p) if plan.method == "direct" else plan.method == "jit" and is_lone(p)
+    channels = channels_of(layout_of(plan.problem, plan.tiling))
+    return channels.lone or (channels.brief and channels.jobs == 1)
 
 
 class _Settled(NamedTuple):

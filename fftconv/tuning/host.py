@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fftconv.core import profile
-from fftconv.core.config import get_config
+from fftconv.core.config import config_context, get_config
 from fftconv.core.cost import HostProfile
 from fftconv.core.cost_direct import DirectCosts
 from fftconv.core.engine.base import Engine
@@ -146,7 +146,8 @@ def tune(
     for name, engine in engines.items():
         say(f"transforms by {name}")
         old = before.spectral(name)
-        host, samples = tiles(engine, watch, transforms(engine, watch, old))
+        with config_context(engine=name):
+            host, samples = tiles(engine, watch, transforms(engine, watch, old))
         found[name] = host
         checks += _checks(f"{name} ", samples, old, host)
     say("direct sums")

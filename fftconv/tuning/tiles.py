@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
 
 import numpy as np
 
+from fftconv.core.channels import channels_of
 from fftconv.core.cost import HostProfile
 from fftconv.core.cost_contract import ChannelCost
 from fftconv.core.engine.base import Engine
-from fftconv.core.methods import spectral
-from fftconv.core.plan import Candidate, ConvPlan, Tiling
+from fftconv.core.methods import lone, script, spectral
+from fftconv.core.methods.brief import Brief
+from fftconv.core.missing import watched
+from fftconv.core.plan import Candidate, ConvPlan, Request, Tiling
 from fftconv.core.problem import ConvProblem, Ints
+from fftconv.core.run import Runner, run
 from fftconv.core.tile_choice import Means, overlap_save, whole
 from fftconv.core.tiling import TileLayout, block_step
 from fftconv.core.workers import worker_limit
@@ -22,6 +26,7 @@ from fftconv.tuning.fit import Name, Sample, fit
 from fftconv.tuning.problems import arrays, problem
 from fftconv.tuning.stopwatch import Stopwatch
 
+Call = Callable[[np.ndarray, np.ndarray, np.ndarray], object]
 FITTED: tuple[Name, ...] = (
     ("call", None),
     ("job", None),
@@ -57,6 +62,8 @@ SHARED: tuple[tuple[Ints, Ints], ...] = (
     ((1000, 1000), (31, 31)),
     ((64, 64, 64), (5, 5, 5)),
 )
+# Calls that are little but what surrounds the steps.
+LITTLE: tuple[tuple[Ints, Ints], ...] = (((100,), (20,)), ((300,), (60,)), ((1000,), (50,)))
 # Shares of the time for each of those: two workers have to be left alone at once.
 PATIENCE = 4
 
@@ -68,7 +75,11 @@ def tiles(
     samples = list(_samples(engine, watch, before))
     found = fit(before, FITTED, samples)
     shared = list(_shared(engine, replace(watch, share=PATIENCE * watch.share), found))
-    return fit(found, THREADS, shared), samples + shared
+    found = fit(found, THREADS, shared)
+    for name, made in SHORT:
+        alone = list(_short(engine, watch, (name, made)))
+        found, samples = fit(found, ((name, None),), alone), samples + alone
+    return found, samples + shared
 
 
 def _samples(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
@@ -89,6 +100,46 @@ def _tilings(engine: Engine, p: ConvProblem, host: HostProfile) -> list[Tiling]:
     return list(dict.fromkeys(found))
 
 
+def _short(
+    engine: Engine, watch: Stopwatch, form: tuple[str, Callable[[ConvPlan, Engine], Call | None]]
+) -> Iterator[Sample[HostProfile]]:
+    """Short calls, by an executor that is made for them."""
+    name, made = form
+    for char, (x, w) in product("fd", LITTLE):
+        p = problem(x, w, np.dtype(char))
+        tiling = Tiling((engine.next_fast_len(x[0] + w[0] - 1),), p.output_size)
+        plan = _plan(engine, p, (tiling, 1))
+        execute = made(plan, engine)
+        if execute is not None:
+            call = partial(execute, *arrays(p), np.empty(p.out_shape, p.dtype))
+            yield Sample(f"{name} {p}", watch.fastest(call), partial(_predict_short, p, tiling, name))
+
+
+def _brief(plan: ConvPlan, engine: Engine) -> Call | None:
+    """A call as one entry of compiled code, where it can be."""
+    made = spectral.made_for(plan)
+    script.warmth.try_to_prepare(plan.problem.dtype.char)
+    can = isinstance(made, Brief) and script.warmth.loops and made.new_desk() is not None
+    return Runner(plan.problem, Request("overlap_save", 1, tiling=plan.tiling)) if can else None
+
+
+def _lone(plan: ConvPlan, engine: Engine) -> Call | None:
+    """One tile and kernel without a loop."""
+    channels = channels_of(TileLayout(plan.problem, plan.tiling))
+    spectra = lone.own(channels, engine)
+    # the look at the result is a good part of such calls
+    execute = None if spectra is None else watched(plan, lone.executor(channels, engine, spectra), run)
+    return None if execute is None else partial(execute, plan)
+
+
+SHORT = ("brief", _brief), ("lone", _lone)
+
+
+def _predict_short(p: ConvProblem, tiling: Tiling, name: str, host: HostProfile) -> float:
+    call: float = getattr(host, name)
+    return call + ChannelCost(TileLayout(p, tiling), host).singly
+
+
 def _shared(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sample[HostProfile]]:
     """Calls by two workers, predicted from what they take by one: all that is not known is what threads lose."""
     if worker_limit() < 2:
@@ -100,7 +151,7 @@ def _shared(engine: Engine, watch: Stopwatch, host: HostProfile) -> Iterator[Sam
         cost = ChannelCost(TileLayout(p, tiling), host)
         jobs, overhead, job = cost.steps[-1]
         rounds = -(-jobs // 2)
-        halved = alone - alone * (jobs - rounds) * (overhead + job) / cost.seconds(1)
+        halved = alone - alone * (jobs - rounds) * (overhead + job) / cost.shared(1)
         yield Sample(f"two workers {p}", together, partial(_lost, halved, rounds))
 
 
@@ -118,12 +169,14 @@ def _timed(
 
 def _seconds(engine: Engine, p: ConvProblem, how: tuple[Tiling, int], watch: Stopwatch) -> float:
     """Of a call by a tiling on so many workers."""
-    x, w = arrays(p)
-    out = np.empty(p.out_shape, p.dtype)
-    chosen = Candidate("overlap_save", workers=how[1], tiling=how[0])
-    plan = ConvPlan(p, chosen, engine.name)
-    return watch.fastest(lambda: spectral.execute(plan, x, w, out))
+    call = partial(spectral.execute, _plan(engine, p, how), *arrays(p), np.empty(p.out_shape, p.dtype))
+    return watch.fastest(call)
+
+
+def _plan(engine: Engine, p: ConvProblem, how: tuple[Tiling, int]) -> ConvPlan:
+    """By a tiling on so many workers."""
+    return ConvPlan(p, Candidate("overlap_save", workers=how[1], tiling=how[0]), engine.name)
 
 
 def _predict(p: ConvProblem, tiling: Tiling, host: HostProfile) -> float:
-    return ChannelCost(TileLayout(p, tiling), host).seconds(1)
+    return ChannelCost(TileLayout(p, tiling), host).shared(1)

@@ -25,7 +25,7 @@ ROW = 128
 # Lengths by which factors on lengths other than powers of two are found.
 ROUND = (640, 768)
 OTHER = (720, 1008, 1200, 2160, 3000, 4620)
-LONG_ODD = (10_000, 24_576, 50_400, 98_304, 267_300)
+LONG_ODD = (10_000, 40_960, 50_400, 61_440, 135_000), (24_576, 73_728, 86_016, 98_304)
 ODD_COLUMNS = (576, 640, 720, 768)
 
 
@@ -115,9 +115,10 @@ def _spill(b: Bench) -> HostProfile:
 
 def _factors(b: Bench) -> HostProfile:
     host = b.host
-    for name, lengths in (("round_rows", ROUND), ("long_odd", LONG_ODD)):
-        found = _mean([b.row_factor(n) for n in lengths], getattr(host, name)[b.char])
-        host = _with(replace(b, host=host), name, found)
+    host = _with(b, "round_rows", _mean(list(map(b.row_factor, ROUND)), host.round_rows[b.char]))
+    known = zip(LONG_ODD, host.long_odd[b.char], strict=True)
+    long = tuple(_mean(list(map(b.row_factor, lengths)), before) for lengths, before in known)
+    host = _with(replace(b, host=host), "long_odd", long)
     host = _with(replace(b, host=host), "odd_rows", _odd(b.row_factor, OTHER, host.odd_rows[b.char]))
     odd = _odd(b.column_factor, ODD_COLUMNS, host.odd_columns[b.char])
     return _with(replace(b, host=host), "odd_columns", odd)

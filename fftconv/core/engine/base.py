@@ -120,6 +120,21 @@ class FFTSpec:
         return tuple(index)
 
     @property
+    def idle(self) -> tuple[tuple[slice, ...], ...]:
+        """What a forward transform takes for zeros: of the signal first, then of the spectrum.
+
+        Axes are transformed one after the other, the last one first; one entry before each of them.
+        """
+        if not self.filled:
+            return ()
+        parts = []
+        for i in reversed(range(len(self.axes))):
+            index = list(self.part(self.filled[:i]))
+            index[self.axes[i]] = slice(self.filled[i], None)
+            parts.append(tuple(index))
+        return tuple(parts)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of scratch that a plan holds: signal and spectrum."""
         spectrum = prod(self.spectrum_shape) * self.spectrum_dtype.itemsize
@@ -127,7 +142,10 @@ class FFTSpec:
 
 
 class Addresses(NamedTuple):
-    """Calls that run a plan: ``execute(address)`` for every address of a direction, in order; and its scratch."""
+    """Calls that run a plan: ``execute(address)`` for every address of a direction, in order; and its scratch.
+
+    Before every call of a forward transform that reads a part, one of `FFTSpec.idle` has to be zero.
+    """
 
     execute: int
     signal: int

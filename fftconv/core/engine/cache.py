@@ -52,16 +52,11 @@ class PlanCache:
     def take(self, key: Hashable) -> Any:
         """The idle plan of `key` that was used last, or None."""
         with self._lock:
-            plans = self._free.get(key)
-            if plans is None:
+            if key not in self._free:
                 self._misses += 1
                 return None
             self._hits += 1
-            plan = plans.pop()
-            self._bytes -= plan.nbytes
-            if not plans:
-                del self._free[key]
-        return plan
+            return self._pop(key, -1)
 
     def put(self, key: Hashable, plan: Any, limit: int) -> None:
         """Keep `plan`, and as many others as `limit` bytes allow."""
@@ -75,14 +70,13 @@ class PlanCache:
             plans.append(plan)
             self._bytes += plan.nbytes
             while self._bytes > limit:
-                dropped.append(self._drop_oldest())
+                dropped.append(self._pop(next(iter(self._free)), 0))
         # Destroying a plan may wait for the planner; that wait must not hold this lock.
         del dropped
 
-    def _drop_oldest(self) -> Any:
-        key = next(iter(self._free))
+    def _pop(self, key: Hashable, at: int) -> Any:
         plans = self._free[key]
-        plan = plans.pop(0)
+        plan = plans.pop(at)
         self._bytes -= plan.nbytes
         if not plans:
             del self._free[key]

@@ -97,8 +97,6 @@ class FFTWPlan(FFTPlan):
 
     def _plan_natives(self) -> tuple[tuple[NativePlan, ...], ...]:
         """Both directions for compiled code, after Python's so that they are the same; nothing where it cannot be."""
-        if self.spec.filled:
-            return ()
         self._forward_runs or self._plan_forward()
         self._backward_runs or self._plan_backward()
         found = []
@@ -143,12 +141,11 @@ def _forward_stages(plan: FFTWPlan) -> tuple[list[Stage], list[Array]]:
     *others, last = spec.axes
     lines = spec.part(spec.filled[:-1])
     stages: list[Stage] = [(signal[lines], spectrum[lines], (last,))]
-    idle = [signal[lines][_beyond(last, spec.filled[-1])]]
     for i, axis in reversed(list(enumerate(others))):
         part = spectrum[spec.part(spec.filled[:i])]
         stages.append((part, part, (axis,)))
-        idle.append(part[_beyond(axis, spec.filled[i])])
-    return stages, idle
+    first, *rest = spec.idle
+    return stages, [signal[first], *(spectrum[part] for part in rest)]
 
 
 def _backward_stages(plan: FFTWPlan) -> list[Stage]:
@@ -163,10 +160,6 @@ def _backward_stages(plan: FFTWPlan) -> list[Stage]:
     lines = spec.part(spec.kept[:-1])
     stages.append((spectrum[lines], signal[lines], spec.axes[-1:]))
     return stages
-
-
-def _beyond(axis: int, length: int) -> tuple[slice, ...]:
-    return (*(slice(None),) * axis, slice(length, None))
 
 
 class FFTWEngine(Engine):

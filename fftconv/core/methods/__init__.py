@@ -3,7 +3,8 @@
 `x`, `w` and `out` are views in the canonical layout of `core.problem`; every cell of `out` is written, no cell
 of `x` or `w` is. An executor knows no keywords: all that it may vary stands in the plan.
 
-A method that can work on the kernel before it sees the input also has ``prepare(plan, kernel)``, which returns an
+A method that can do better for one plan than for any has ``made_for(plan)``, which returns an executor for this plan.
+One that can work on the kernel before it sees the input also has ``prepare(plan, kernel)``, which returns an
 executor for this plan and this kernel alone.
 """
 
@@ -34,7 +35,7 @@ _ROOMS = {
 
 
 def executor(plan: ConvPlan) -> Executor:
-    """The function that runs `plan`; for short arrays it is made to measure, so that next to nothing is left."""
+    """The function that runs `plan`; for one short line it is made to measure, so that next to nothing is left."""
     method = _room(plan)
     if (
         method == "direct"
@@ -42,13 +43,9 @@ def executor(plan: ConvPlan) -> Executor:
         and cheapest(plan.problem, in_force().direct) == "lines"
     ):
         return import_module(f"{__name__}.lines").one_line(plan.problem)  # type: ignore[no-any-return]
-    if method == "jit":
-        return import_module(f"{__name__}.jit").made_for(plan)  # type: ignore[no-any-return]
-    try:
-        return _LOADED[method]
-    except KeyError:
-        found = _LOADED[method] = import_module(f"{__name__}.{_ROOMS[method]}").execute
-        return found  # type: ignore[no-any-return]
+    room = import_module(f"{__name__}.{_ROOMS[method]}")
+    made_for = getattr(room, "made_for", None)
+    return room.execute if made_for is None else made_for(plan)  # type: ignore[no-any-return]
 
 
 def prepared(plan: ConvPlan, kernel: Kernel) -> Executor:
@@ -61,6 +58,3 @@ def prepared(plan: ConvPlan, kernel: Kernel) -> Executor:
 def _room(plan: ConvPlan) -> str:
     chosen = plan.chosen
     return "limbs" if chosen.limbs else "by phases" if chosen.by_phases else chosen.method
-
-
-_LOADED: dict[str, Executor] = {}

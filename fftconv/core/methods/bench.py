@@ -17,9 +17,10 @@ import numpy as np
 from fftconv.core.boundary import Boundary, reads
 from fftconv.core.cells import cut
 from fftconv.core.cost_direct import taps_together
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.blocks import Desk, Scratch, correlation_kernel
 from fftconv.core.methods.loops import FIELDS, Loop, Loops
-from fftconv.core.methods.rows import Sums, address, last, line_up, put_back
+from fftconv.core.methods.rows import Sums, last, line_up, put_back
 from fftconv.core.methods.taps import accumulate
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each

@@ -80,14 +80,7 @@ class Care:
         self.kernel = kernel
         self.known: dict[tuple[Any, ...], np.ndarray] = {}
         self.pedestal = on_pedestal(p, x)
-        self.positive = (
-            p.dtype.char in SPREAD
-            and p.group_inputs == 1
-            and not p.outside.fill < 0
-            and _looks_positive(x)
-            and kernel.never_negative
-            and bool(_some(x).min() >= 0)
-        )
+        self.positive = none_negative(x, kernel)
 
     @lazy
     def dense(self) -> dict[int, int]:
@@ -203,6 +196,19 @@ def _mean(samples: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     for m, f in pairs:
         np.copyto(m, f, where=np.abs(m - f) <= 32 * np.finfo(f.dtype).eps * np.abs(f))
     return mean
+
+
+def none_negative(x: np.ndarray, kernel: Facts) -> bool:
+    """Whether no output can be negative unless a sample is, and some samples are not."""
+    p = kernel.problem
+    return (
+        p.dtype.char in SPREAD
+        and p.group_inputs == 1
+        and _looks_positive(x)
+        and not p.outside.fill < 0
+        and kernel.never_negative
+        and bool(_some(x).min() >= 0)
+    )
 
 
 def on_pedestal(p: ConvProblem, x: np.ndarray) -> bool:

@@ -38,6 +38,7 @@ from fftconv.core.loop_rows import (
     whole_boxes,
 )
 from fftconv.core.methods import taps
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.bench import bench_of, first_alike
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import WRITTEN_OUT, Loops
@@ -46,7 +47,6 @@ from fftconv.core.methods.rows import (
     Calls,
     Geometry,
     Sums,
-    address,
     calls,
     is_plain,
     last,

@@ -6,8 +6,6 @@ depend on sizes and strides only, and are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from ctypes import addressof, c_char
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -18,6 +16,7 @@ import numpy as np
 from fftconv.core.boundary import fold
 from fftconv.core.cells import Span
 from fftconv.core.loop_rows import LOOP_MACS, line_axis_of, row_outputs, samples_a_call
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.blocks import Scratch
 from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops, Shape
 from fftconv.core.problem import ConvProblem, Ints
@@ -25,18 +24,6 @@ from fftconv.core.problem import ConvProblem, Ints
 LINE_BYTES = 64
 # Rows are cut at multiples of what any loop sums abreast.
 ROUND = 128
-
-
-_begin: Callable[[Any], c_char] = c_char.from_buffer
-
-
-def address(a: np.ndarray) -> int:
-    """Where its first element lies."""
-    try:
-        # a fifth of the time of what knows about all arrays
-        return addressof(_begin(a))
-    except (TypeError, ValueError):
-        return int(a.ctypes.data)
 
 
 def whole_steps(a: np.ndarray) -> bool:

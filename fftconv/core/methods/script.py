@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from threading import get_ident
@@ -18,15 +19,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from fftconv.core.channels import Channels, ranges
-from fftconv.core.engine.base import Engine, FFTPlan
-from fftconv.core.jobs import EVERY, KEPT_TILES, Job, holds_indices, jobs_of
+from fftconv.core.channels import MOST_BYTES, Channels, ranges
+from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.jobs import EVERY, Job, jobs_of
 from fftconv.core.lazy import lazy
+from fftconv.core.methods.addresses import address
 from fftconv.core.methods.copies import CLAMP, LOOK
-from fftconv.core.methods.steps import BASES, Steps, compiled
+from fftconv.core.methods.kernel_steps import SCALE, TURN
+from fftconv.core.methods.steps import BASES, NOTES, Steps, compiled
 from fftconv.core.methods.tiles import Sink, Source
 from fftconv.core.methods.warmth import Warmth
-from fftconv.core.problem import Ints
+from fftconv.core.problem import Ints, at
 from fftconv.core.tiling import TileLayout
 from fftconv.core.workers import for_each
 
@@ -36,9 +39,6 @@ Moves = list[list[tuple[np.ndarray, Any]]]
 """Per tile, parts of an array and their places in the signal."""
 Loops = Sequence[tuple[int, int, int]]
 """Of nested loops the lengths and the steps of target and source."""
-
-# Bytes of scratch that a worker fills at most before it looks whether it has been interrupted.
-MOST_BYTES = 2**27
 
 warmth: Warmth[Steps] = Warmth(compiled)
 
@@ -56,7 +56,7 @@ class Script:
         self.jobs = len(jobs)
         self.firsts = np.cumsum([0, *map(len, jobs)], dtype=np.int64)
         self.steps = np.array([row for job in jobs for row in job], np.int64)
-        self.addresses = _address(self.firsts), _address(self.steps)
+        self.addresses = address(self.firsts), address(self.steps)
 
 
 class Work(NamedTuple):
@@ -84,7 +84,7 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     x, spectra, out, _, make = work
     layout, spec = channels.layout, channels.tile_spec
     steps = warmth.loops.get(spec.dtype.char.lower())
-    if steps is None or not is_plain(layout, x, out):
+    if steps is None or not is_plain(channels, x, out):
         return False
     with engine.borrow(spec) as plan:
         outputs = channels.outputs_of_one if workers > 1 else layout.problem.group_outputs
@@ -94,7 +94,7 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     counter, ready = np.zeros(1, np.int64), np.array([make is None], np.int64)
     constants = np.array([0, layout.problem.outside.fill], spec.dtype)
     most = max(1, MOST_BYTES // (spec.nbytes * layout.problem.group_outputs))
-    heads = (_address(counter), script.jobs, most, *script.addresses)
+    heads = (address(counter), script.jobs, most, *script.addresses)
     caller, single = get_ident(), layout.problem.group_outputs == 1
 
     def end() -> None:
@@ -119,14 +119,14 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
                 assert back is not None
                 scratch = (there.signal, there.spectrum, back.signal, back.spectrum)
                 # asked for here, so that arrays live as long as a helper whose call was broken off
-                ends, others = map(_address, (x, out)), map(_address, (spectra, constants, ready))
-                bases = (*ends, *scratch, *others, there.execute, *there.forward, *back.backward)
+                ends, others = map(address, (x, out)), map(address, (spectra, constants, ready))
+                bases = (*ends, *scratch, *others, 0, 0, 0, there.execute, *there.forward, *back.backward)
                 # last, what a worker notes
-                call = np.array([*heads, 0, *bases, 0, there.spectrum - back.spectrum], np.int64)
-                address = _address(call)
-                call[len(heads)] = address + (call.size - 2) * call.itemsize
+                call = np.array([*heads, 0, *bases, 0, there.spectrum - back.spectrum, 0], np.int64)
+                begin = address(call)
+                call[len(heads)] = begin + (call.size - NOTES) * call.itemsize
                 while counter[0] < script.jobs:
-                    steps.drain(address)
+                    steps.drain(begin)
         except BaseException:
             end()
             raise
@@ -135,21 +135,9 @@ def run(channels: Channels, engine: Engine, work: Work, workers: int) -> bool:
     return True
 
 
-def is_plain(layout: TileLayout, x: np.ndarray, out: np.ndarray) -> bool:
+def is_plain(channels: Channels, x: np.ndarray, out: np.ndarray) -> bool:
     """Whether jobs move samples and outputs as they are, each output of one input."""
-    p = layout.problem
-    return (
-        p.group_inputs == 1
-        and x.dtype == out.dtype == p.dtype
-        and p.dtype.char in "fdFD"
-        and layout.tile_count * p.group_outputs <= KEPT_TILES
-        and not holds_indices(layout)
-    )
-
-
-def _address(a: np.ndarray) -> int:
-    address: int = a.ctypes.data
-    return address
+    return x.dtype == out.dtype == channels.problem.dtype and channels.plain
 
 
 def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work, outputs: int) -> Script | None:
@@ -159,6 +147,24 @@ def _script_for(layout: TileLayout, steps: Steps, plan: FFTPlan, work: Work, out
     x, spectra, out, positive, _ = work
     forms = tuple((a.shape, a.strides) for a in (x, out, plan.signal, plan.spectrum_whole, spectra))
     return _script(layout, steps, forms, (len(found.forward), len(found.backward)), (positive, outputs))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Kernels whose transform is written down too.
+
+    Attributes
+    ----------
+    forms : sequence of (shape, strides)
+        Of the caller's kernels, and of signal and spectrum of their transform.
+    spec : FFTSpec
+    executes : int
+        Of a forward transform.
+    """
+
+    forms: Sequence[tuple[Ints, Ints]]
+    spec: FFTSpec
+    executes: int
 
 
 @lru_cache(maxsize=64)
@@ -187,23 +193,27 @@ class Writer:
         self.look, self.clamp = (LOOK, CLAMP) if positive else ("", "")
         self.functions = steps.functions
         real = layout.dtype.type(0).real.dtype
-        kinds = (layout.problem.dtype,) * 2 + (layout.dtype,) + (np.result_type(real, np.complex64),) * 2
-        x, out, self.signal, self.spectrum, self.kernel = (
-            as_strided(np.empty(1, kind), *form) for kind, form in zip(kinds, forms, strict=True)
-        )
+        self.complex = np.result_type(real, np.complex64)
+        kinds = (layout.problem.dtype,) * 2 + (layout.dtype,) + (self.complex,) * 2
+        x, out, self.signal, self.spectrum, self.kernel = map(_blank, kinds, forms)
         # what stays apart in a call is of one form
         arrays = (x, out, self.signal, self.spectrum, self.signal, self.spectrum, self.kernel)
-        self.bases = {name: _address(a) for name, a in zip(BASES, arrays, strict=False)}
+        self.bases = {name: address(a) for name, a in zip(BASES, arrays, strict=False)}
         self.source, self.sink = Source(layout, x), Sink(layout, out)
         self.rows: list[Ints] = []
 
-    def script(self, transforms: tuple[int, int], outputs: int) -> Script | None:
+    def script(
+        self, transforms: tuple[int, int], outputs: int, kernels: Kernels | None = None
+    ) -> Script | None:
+        """All jobs; the first begins with the transform of the kernels, if that is to be written down."""
         p, most = self.layout.problem, self.signal.shape[1]
         forward, backward = transforms
-        jobs = []
+        jobs: list[list[Ints]] = []
         parts = ranges(p.in_channels, most), ranges(p.group_outputs, outputs), jobs_of(self.layout)
         for (a, b), (first, last), job in product(*parts):
             self.rows = []
+            if kernels is not None and not jobs:
+                self.prepare(kernels, range(forward + backward, forward + backward + kernels.executes))
             self.gather(job, slice(a, b))
             self.transform(range(forward))
             self.row("wait", ("ready", 0), ("ready", 0), [(1, 0, 0)])
@@ -214,6 +224,29 @@ class Writer:
                 self.scatter(job, slice(a * p.group_outputs + j, b * p.group_outputs, p.group_outputs))
             jobs.append(self.rows)
         return Script(jobs)
+
+    def prepare(self, kernels: Kernels, executes: range) -> None:
+        """As `spectral.kernel_spectra` does."""
+        p = self.layout.problem
+        w, signal, spectrum = map(_blank, (p.dtype, self.layout.dtype, self.complex), kernels.forms)
+        self.bases |= {"w": address(w), "taps": address(signal), "bins": address(spectrum)}
+        if p.flip:
+            w = w[at(*(slice(None, None, -1),) * p.ndim)]
+        taps = signal[at(*map(slice, p.kernel_size))]
+        first, *rest = kernels.spec.idle
+        self.clear(("taps", signal[first]))
+        if self.source.packed:
+            self.clear(("taps", taps))
+        self.move(("taps", taps.real), ("w", w.real), name=SCALE)
+        if w.dtype.kind == "c":
+            self.move(("taps", taps.imag), ("w", w.imag), name=TURN)
+        for i, part in zip(executes, (None, *rest), strict=True):
+            if part is not None:
+                self.clear(("bins", spectrum[part]))
+            self.transform(range(i, i + 1))
+        held = self.kernel.reshape(-1, *self.kernel.shape[2:])[at(*map(slice, spectrum.shape[2:]))]
+        loops = _merged(spectrum.shape, held.strides, spectrum.strides)
+        self.nest("conjugate", ("kernel", held), ("bins", spectrum), loops)
 
     def gather(self, job: Job, channels: slice) -> None:
         """As `Source.gather` does."""
@@ -262,7 +295,7 @@ class Writer:
         count, *steps = loops[-1]
         if steps != [2 * a.itemsize, a.itemsize]:
             return False
-        apart = _address(b) - _address(a)
+        apart = address(b) - address(a)
         if name == "weave":
             self.nest(name + self.look, ("signal", signal), (base, a), [*loops[:-1], (count, 0, apart)])
         else:
@@ -296,15 +329,28 @@ class Writer:
         )
         return (EVERY, *(slice(0, 1) if once else EVERY for once in (True, *carried)))
 
+    def clear(self, target: Part) -> None:
+        """Zeros in a part of some scratch."""
+        a = target[1]
+        if a.size:
+            *loops, (count, step, _) = _merged(a.shape, a.strides, a.strides)
+            if step != a.itemsize:
+                loops, count = [*loops, (count, step, step)], 1
+            self.nest("clear", target, target, [*loops, (count * a.itemsize, 1, 1)])
+
     def fill(self, target: np.ndarray, constant: int = 0) -> None:
         """Put one of the constants into a part of the signal."""
+        if constant == 0 and target.strides[-1] == target.itemsize:
+            self.clear(("signal", target))
+            return
         base = np.empty(2, self.layout.dtype)
-        self.bases["constants"] = _address(base)
+        self.bases["constants"] = address(base)
         value = base[constant : constant + 1]
         value = value.real if target.dtype.kind == "f" else value
         self.move(("signal", target), ("constants", np.broadcast_to(value, target.shape)))
 
-    def move(self, target: Part, source: Part, care: str = "") -> None:
+    def move(self, target: Part, source: Part, care: str = "", name: str = "") -> None:
+        """A copy; or what the function `name` makes of real numbers."""
         t, s = target[1], source[1]
         if not t.size:
             return
@@ -316,14 +362,14 @@ class Writer:
         loops = _merged(shape, to, come)
         count, *inner = loops[-1]
         line = inner == [number, number]
-        if line and not care:
+        if line and not care and not name:
             loops = [*loops[:-1], (count * number, 1, 1)]
-        self.nest(("move" if line else "copy") + care, target, source, loops)
+        self.nest(name or ("move" if line else "copy") + care, target, source, loops)
 
     def nest(self, name: str, target: Part, source: Part, loops: Loops) -> None:
         """One row for the inner three loops; the outer ones are written out."""
         outer, inner = loops[:-3], loops[-3:]
-        to, come = (_address(a) - self.bases[base] for base, a in (target, source))
+        to, come = (address(a) - self.bases[base] for base, a in (target, source))
         for turn in product(*(range(n) for n, _, _ in outer)):
             t = to + sum(i * step for i, (_, step, _) in zip(turn, outer, strict=True))
             s = come + sum(i * step for i, (_, _, step) in zip(turn, outer, strict=True))
@@ -335,6 +381,11 @@ class Writer:
         numbers = (n for loop in nested for n in loop)
         place = BASES.index(target[0]), target[1], slot, source[1]
         self.rows.append((self.functions[name], *place, *numbers))
+
+
+def _blank(dtype: np.dtype, form: tuple[Ints, Ints]) -> np.ndarray:
+    """An array that nobody reads, for its shape and strides."""
+    return as_strided(np.empty(1, dtype), *form)
 
 
 def _parts(signal: np.ndarray, packed: bool) -> tuple[np.ndarray, ...]:

@@ -12,30 +12,33 @@ kernel is linear over the complex numbers and keeps them apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import product
-from math import prod
 from time import perf_counter
 
 import numpy as np
 
 from fftconv.core.channels import Channels, Range, batched, channels_of, ranges
 from fftconv.core.engine import get_engine
-from fftconv.core.engine.base import Engine, FFTSpec
+from fftconv.core.engine.base import Engine
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
-from fftconv.core.methods import lone, script
-from fftconv.core.methods.care import Care, Facts, Level, on_pedestal
+from fftconv.core.methods import brief, lone, script
+from fftconv.core.methods.care import Care, Facts, Level, none_negative, on_pedestal
 from fftconv.core.methods.contract import Round
-from fftconv.core.methods.tiles import Sink, Source
+from fftconv.core.methods.tiles import Sink, Source, place_kernels
 from fftconv.core.plan import ConvPlan
-from fftconv.core.problem import ConvProblem, at
+from fftconv.core.problem import at
 from fftconv.core.spare import aligned, spare
 from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 # Compiling goes on beside the calls, so it may begin before they have taken as long.
 EAGER = 2
+# Short calls gain a larger part of their time.
+SOON = 4
 
 
 def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
@@ -60,6 +63,28 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
 execute.keeps_signs = True  # type: ignore[attr-defined]
 
 
+def made_for(plan: ConvPlan) -> Executor:
+    """An executor for this plan; calls that are short and plain are written down as a whole."""
+    layout = layout_of(plan.problem, plan.tiling)
+    channels, engine = channels_of(layout), get_engine(layout.dtype)
+    if plan.workers > 1 or not channels.brief:
+        return execute
+    spectra, p = lone.own(channels, engine), plan.problem
+    if spectra is None:
+        return brief.Brief(layout, engine, execute)
+    simple = (lone.executor if channels.lone else lone.in_turn)(channels, engine, spectra)
+
+    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        if on_pedestal(p, x) or none_negative(x, Facts(p, w)):
+            execute(plan, x, w, out)
+            return
+        begin = perf_counter()
+        simple(plan, x, w, out)
+        script.warmth.spent(layout.dtype.char.lower(), SOON * (perf_counter() - begin))
+
+    return brief.Brief(layout, engine, run_alone)
+
+
 def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
     """An executor of `plan` that transforms `kernel` only if its spectra are not held yet."""
     p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
@@ -82,19 +107,21 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
 
     spectra = kernel.kept((shape, transform), repeated if repeats else once)
     channels, facts = channels_of(layout), Facts(p, kernel.w)
+    short = plan.workers == 1 and channels.brief
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         apply_spectra(layout, engine, (x, spectra(), out), plan.workers, Care(layout, x, facts))
 
     run.keeps_signs = True  # type: ignore[attr-defined]
     if not channels.lone:
-        return run
-    alone = lone.executor(layout, engine, channels.tile_spec, spectra)
+        return brief.Brief(layout, engine, run, facts, spectra) if short else run
+    alone = lone.executor(channels, engine, lambda w: nullcontext(spectra()[:, 0]))
 
     def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        (run if on_pedestal(p, x) else alone)(plan, x, w, out)
+        (run if on_pedestal(p, x) or none_negative(x, facts) else alone)(plan, x, w, out)
 
-    return run_alone
+    run_alone.keeps_signs = True  # type: ignore[attr-defined]
+    return brief.Brief(layout, engine, run_alone, facts, spectra) if short else run_alone
 
 
 def apply_spectra(
@@ -159,7 +186,7 @@ def _multiply(channels: Channels, engine: Engine, arrays: Arrays, workers: int, 
         drain,
         workers,
     )
-    if scripted and script.is_plain(layout, x, out):
+    if scripted and script.is_plain(channels, x, out):
         script.warmth.spent(spec.dtype.char.lower(), EAGER * (perf_counter() - begin))
 
 
@@ -202,13 +229,7 @@ def kernel_spectra(
     w, memory = arrays
     if p.flip:
         w = w[at(*(slice(None, None, -1),) * p.ndim)]
-    spec = FFTSpec(
-        (*channels.kernel_chunk, *layout.tiling.nfft),
-        tuple(2 + a for a in layout.axes),
-        layout.dtype,
-        filled=tuple(p.kernel_size[a] for a in layout.axes),
-    )
-    shares, target = channels.kernel_groups, memory
+    spec, shares, target = channels.kernel_spec, channels.kernel_groups, memory
     if channels.products:
         target = _within(memory, layout)
     elif channels.summed:
@@ -219,7 +240,7 @@ def kernel_spectra(
         kernels = w.reshape(shares, -1, *w.shape[1:])[group, outputs, inputs]
         held = tuple(map(slice, kernels.shape[:2]))
         with engine.borrow(spec) as plan:
-            _place(kernels, plan.signal[held], p)
+            place_kernels(kernels, plan.signal[held], p)
             found = plan.forward()[held]
             if channels.products:
                 np.conjugate(found, out=target[outputs])
@@ -257,12 +278,3 @@ def _turn(spectra: np.ndarray, target: np.ndarray) -> None:
     if target.shape[-2] == 2:
         np.multiply(spectra, 1j, out=spectra)
         np.copyto(target[..., 1, :], turned)
-
-
-def _place(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
-    """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
-    scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
-    target = signal[at(*map(slice, p.kernel_size))]
-    np.multiply(kernels, scale, out=target, casting="same_kind")
-    if target.dtype.kind == "c":
-        np.conjugate(target, out=target)

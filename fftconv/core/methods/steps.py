@@ -20,15 +20,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fftconv.core.methods import compiler, copies
+from fftconv.core.methods import compiler, copies, kernel_steps
 
-BASES = ("x", "out", "signal", "spectrum", "inverse", "product", "kernel", "constants", "ready", "execute")
-"""What a step's source or target is counted from; after these come the addresses of a plan's transforms. Products are
-transformed back to the inverse, which have scratch of their own where a spectrum has several products."""
+BASES = (
+    *("x", "out", "signal", "spectrum", "inverse", "product", "kernel", "constants", "ready"),
+    *("w", "taps", "bins", "execute"),
+)
+"""What a step's source or target is counted from; after these come the addresses of transforms. Products are
+transformed back to the inverse, which have scratch of their own where a spectrum has several products. The kernel is
+what they read; where its transform is a step too, w becomes taps and these bins."""
 
 CALL = ("next", "jobs", "most", "firsts", "steps", "seen")
 """What stands before the addresses in a call: the counter, how many jobs there are, how many to do at most, the steps,
-and what a worker notes: about a job (see `copies.py`), and how far the spectrum lies from its products."""
+and what a worker notes: about a job (see `copies.py`), how far the spectrum lies from its products, and the factor
+1/N of kernels."""
+
+NOTES = 3
 
 STEP = (
     *("function", "target", "target.at", "source", "source.at"),
@@ -36,7 +43,7 @@ STEP = (
 )
 """A row: steps of loops in bytes. `n` is counted in what the function is for: bytes, numbers, complex numbers."""
 
-FUNCTIONS = (*copies.names(), "multiply", "wait", "execute")
+FUNCTIONS = (*copies.names(), *kernel_steps.NAMES, "multiply", "wait", "execute")
 
 _DRAIN = """
 define void @drain(ptr %call) {{
@@ -192,7 +199,7 @@ def source(char: str, lanes: int, fused: bool) -> str:
         arguments=copies.ARGUMENTS,
     )
     products = (_MULTIPLY + copies.BY_VECTORS + _DECLARATIONS).format(many=parts[0], one=parts[1], **names)
-    return drain + copies.source(number, lanes) + products
+    return drain + copies.source(number, lanes) + kernel_steps.source(number, lanes) + products
 
 
 def _load(name: str, base: str, i: int) -> str:
@@ -258,6 +265,6 @@ def _multiplies_alike(address: int, dtype: np.dtype) -> bool:
     a, b = np.random.default_rng(0).standard_normal((2, 2, 515)).astype(dtype)
     a, b = (c[0] + dtype.type(1) * 1j * c[1] for c in (a, b))
     a, b = (c.astype(np.result_type(dtype, np.complex64)) for c in (a, b))
-    expected, notes = np.multiply(a, b), np.zeros(2, np.int64)
+    expected, notes = np.multiply(a, b), np.zeros(NOTES, np.int64)
     multiply(a.ctypes.data, b.ctypes.data, a.size, 0, 0, notes.ctypes.data)
     return bool(a.tobytes() == expected.tobytes())

@@ -16,8 +16,10 @@ import numpy as np
 
 from fftconv.core.cells import Span
 from fftconv.core.engine import get_engine
-from fftconv.core.methods.loops import FIELDS, MOVED, OUTSIDE, TASK, Loop, Loops
-from fftconv.core.methods.rows import address, edge_spots, line_pairs, spots
+from fftconv.core.methods.addresses import address
+from fftconv.core.methods.loops import FIELDS, OUTSIDE, Loop, Loops
+from fftconv.core.methods.programs import MOVED, TASK
+from fftconv.core.methods.rows import edge_spots, line_pairs, spots
 from fftconv.core.passes import passes
 from fftconv.core.problem import ConvProblem, Ints
 from fftconv.core.spare import spare
@@ -59,7 +61,7 @@ def fill(
 
 
 class _Programs(NamedTuple):
-    """Programs for operands and a result at address 0; see `loops`.
+    """Programs for operands and a result at address 0; see `programs`.
 
     Attributes
     ----------

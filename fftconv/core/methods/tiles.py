@@ -1,4 +1,4 @@
-"""Between the caller's arrays and the scratch of a tile: gather samples, scatter outputs.
+"""Between the caller's arrays and the scratch of a tile: gather samples, place kernels, scatter outputs.
 
 Scratch is laid out (batch, channels, blocks, \\*spatial) in the order of the caller's axes: nothing is transposed.
 Axes of kernel length 1 are carried along, never transformed. What is copied where stands in `core.jobs`.
@@ -7,11 +7,13 @@ Axes of kernel length 1 are carried along, never transformed. What is copied whe
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.jobs import Job
+from fftconv.core.problem import ConvProblem, at
 from fftconv.core.tiling import TileLayout
 
 Less = Callable[[int, np.ndarray], np.ndarray]
@@ -114,3 +116,14 @@ class Sink:
                 if self.never_negative(job, channels):
                     # not np.maximum: which zero that makes of -0.0 depends on the processor
                     np.copyto(target, 0, where=target < 0)
+
+
+def place_kernels(kernels: np.ndarray, signal: np.ndarray, p: ConvProblem) -> None:
+    """Conjugates of kernels in correlation order, times 1/N, at the beginning of the buffer."""
+    scale = signal.real.dtype.type(1) / prod(signal.shape[2:])
+    target = signal[at(*map(slice, p.kernel_size))]
+    np.multiply(kernels.real, scale, out=target.real, casting="same_kind")
+    if kernels.dtype.kind == "c":
+        np.multiply(kernels.imag, -scale, out=target.imag, casting="same_kind")
+    elif target.dtype.kind == "c":
+        target.imag = 0
