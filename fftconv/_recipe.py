@@ -115,7 +115,7 @@ class Recipe:
     def __call__(self, in1: Array, in2: Array, out: Array | None = None) -> Array:
         """The result, in `out` where given; `out` may share memory with the operands."""
         if out is None:
-            if self.line is not None and (sums := self.line.line_sums()) is not None:
+            if self.alone is not None and (sums := self.alone.sums_at_once()) is not None:
                 return sums(in1, in2)
             if self.plain is not None and self.nbytes < room.LARGE:
                 # the short call: a new array, three views, and the sums
@@ -150,13 +150,16 @@ class Recipe:
         return None if more else (layout, run)
 
     @lazy
-    def line(self) -> Runner | None:
-        """The runner, where moreover both operands are lines, and the first is the longer one."""
-        if self.plain is None or len(self.shape) != 1:
+    def alone(self) -> Runner | None:
+        """The runner, where moreover operands and result are those of the problem but for the axes that it adds."""
+        if self.plain is None:
             return None
         layout, run = self.plain
-        as_they_are = layout.x.index is None and layout.w.index is None and not layout.conj_w
-        return run if as_they_are and not layout.swap else None
+        views, p = (layout.x, layout.w, layout.out), run.problem
+        as_they_are = all(view.index is view.order is None for view in views)
+        channels = p.batch == p.in_channels == p.out_channels == 1
+        asks = layout.swap or layout.conj_w or not channels or p.ndim != len(self.shape)
+        return run if as_they_are and not asks else None
 
     @lazy
     def nbytes(self) -> int:

@@ -13,7 +13,7 @@ import pytest
 import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems
+from problems import EXTRAS, Extras, arrays, awkward, poison, problem, problems, random_array
 
 import fftconv
 from fftconv.core import cells, cost_direct, loop_rows
@@ -241,6 +241,12 @@ def test_blas_gets_its_threads_back():
     assert get() == before
 
 
+@pytest.fixture
+def none_is_small(monkeypatch):
+    """Everything as for large arrays."""
+    monkeypatch.setattr(jit, "is_small", lambda p: False)
+
+
 def assert_bits_of_taps(p):
     x, w = arrays(p)
     want = answer("taps", p, x, w)
@@ -250,7 +256,32 @@ def assert_bits_of_taps(p):
         assert got.tobytes() == want.tobytes(), p
 
 
+@pytest.mark.parametrize("dtype", ("f4", "f8", "g", "i1", "u1", "i8", "u8"))
+@pytest.mark.parametrize("outputs", ((2,), (3,), (40,), (1, 2), (3, 1, 5)))
+def test_products_of_several_taps_at_once_are_added_one_after_the_other(dtype, outputs):
+    """The bits of one tap at a time, signs of zeros too, however many products there is room for."""
+    dtype = np.dtype(dtype)
+    for shape in ((70,), (5, 7), (2, 3, 4)):
+        terms = random_array((*shape, *outputs), dtype, 0)
+        weights = random_array((int(np.prod(shape)),), dtype, 1)
+        zeros = np.zeros_like(terms), -np.ones_like(weights)
+        for a, b in ((terms, weights), zeros, (-zeros[0], -zeros[1])):
+            found, want = np.empty(outputs, dtype), np.empty(outputs, dtype)
+            one_by_one = np.empty((2, *outputs), dtype)
+            with np.errstate(all="ignore"):
+                taps.accumulate(a, b, want, one_by_one)
+                for room in (3, 4, 5, 8, 13, 36, 71, 100):
+                    taps.accumulate(a, b, found, np.empty((room, *outputs), dtype))
+                    if dtype.char == "g":  # bytes beyond the number are anything
+                        assert np.array_equal(found, want) and np.array_equal(
+                            np.signbit(found), np.signbit(want)
+                        )
+                    else:
+                        assert found.tobytes() == want.tobytes()
+
+
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 def test_compiled_loops_give_the_bits_of_taps(dtype):
     jit.warm_up(np.dtype(dtype))
@@ -261,6 +292,7 @@ def test_compiled_loops_give_the_bits_of_taps(dtype):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i2", "u8"))
 def test_windows_read_where_they_are(dtype):
     """Large enough for it: the middle from the input itself, the frame from copies; the bits of taps all the same."""
@@ -281,6 +313,7 @@ def test_windows_read_where_they_are(dtype):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("extras", (Extras(batch=17), Extras(batch=9, groups=2, channels=(4, 6))))
 @pytest.mark.parametrize("pads", ("same", "full", "valid"))
 def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
@@ -295,6 +328,7 @@ def test_samples_of_a_batch_take_turns(extras, pads, monkeypatch):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 def test_awkward_memory_of_large_arrays():
     """Input and output that can or cannot be read and written where they are, rows backwards and all."""
     jit.warm_up(np.dtype("f4"))
@@ -313,6 +347,7 @@ def test_awkward_memory_of_large_arrays():
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "u1"))
 @pytest.mark.parametrize("k", loops.WRITTEN_OUT)
 def test_lines_that_are_written_out_give_the_bits_of_taps(monkeypatch, dtype, k):
@@ -338,6 +373,7 @@ def test_lines_that_are_written_out_give_the_bits_of_taps(monkeypatch, dtype, k)
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 def test_signed_zeros_are_those_of_taps():
     jit.warm_up(np.dtype("f8"))
     p = problem((40, 40), (3, 3), "same", "f8")
@@ -369,6 +405,23 @@ def test_nothing_is_compiled_for_calls_that_cannot_repay_it(monkeypatch):
     assert mine.at_once(plan("jit", problem((200, 200), (3, 3), "same", "f4"))) is None
     large = problem((2000, 2000), (13, 13), "same", "f4")
     assert mine.at_once(plan("jit", large)) is not None, "one such call repays it"
+
+
+@needs_compiler
+def test_loops_that_are_much_faster_are_compiled_sooner(monkeypatch):
+    """But never for a first call, of which nobody knows whether there will be another."""
+    p = problem((1664,), (65,), "same", "f8")
+    taken = cost_direct.WARM_UP_SECONDS / warmth.eagerness(p)
+    assert taken < cost_direct.WARM_UP_SECONDS / 2
+    mine = warmth.Warmth(lambda char: None)
+    monkeypatch.setattr(jit, "warmth", mine)
+    now = iter((0.0, taken, 1.0, 1.0))
+    monkeypatch.setattr(jit, "perf_counter", lambda: next(now))
+    (x, w), out = arrays(p), poison(p.out_shape, p.dtype)
+    jit.execute(plan("jit", p), x, w, out)
+    assert not mine.begun
+    jit.execute(plan("jit", p), x, w, out)
+    assert mine.begun == {"d"}
 
 
 @pytest.mark.parametrize("dtype", ("f4", "f8", "i4", "c8", ("f4", "f8", "f8")))
@@ -405,6 +458,7 @@ def test_a_short_line_again(mode, sizes, unit):
 
 
 @needs_compiler
+@pytest.mark.usefixtures("none_is_small")
 @pytest.mark.parametrize(
     "size, kernel", [((100, 78), (6, 5)), ((40, 9, 12), (3, 2, 3)), ((9, 40, 12), (2, 3, 2))]
 )

@@ -223,7 +223,7 @@ def read(x: np.ndarray, window: Window, outside: Outside, target: np.ndarray) ->
     if len(inside) == len(window):
         target[...] = x[_at(inside)]
         return
-    known = _reads if target.size <= KNOWN else _reads.__wrapped__
+    known = reads if target.size <= KNOWN else reads.__wrapped__
     for place, source in known(tuple(window), sizes, outside.along):
         target[place] = 0 if source is None else outside.fill if source is Boundary.CONSTANT else x[source]
 
@@ -258,7 +258,7 @@ def _put_back(z: np.ndarray, axis: int, stretch: Stretch, samples: tuple[int, Bo
 
 
 @lru_cache(maxsize=1024)
-def _reads(
+def reads(
     window: tuple[Stretch, ...], sizes: tuple[int, ...], along: tuple[Boundary, ...]
 ) -> tuple[tuple[Any, Any], ...]:
     """Places of a window and the samples of each: None where they are zeros, CONSTANT where they are the fill.

@@ -18,13 +18,27 @@ from math import prod
 from typing import NamedTuple
 
 from fftconv.core.cells import Cells, chunks, cut
-from fftconv.core.loop_rows import copied_boxes, inside, loop_lengths, open_axes, row_outputs, samples_a_call
+from fftconv.core.loop_rows import (
+    copied_boxes,
+    inside,
+    is_lone,
+    is_small,
+    loop_lengths,
+    open_axes,
+    row_outputs,
+    samples_a_call,
+)
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one worker adds up, and what it gathers for one product.
 BLOCK_BYTES = 128 * 2**10
 COLUMN_BYTES = 2 * 2**20
+# What products of several taps at once may occupy, and how many taps that has to be for it to be faster.
+PRODUCT_BYTES = 512 * 2**10
+FEWEST_TAPS = 12
 FEWEST_COLUMNS = 64
+# Lines up to which NumPy reads and writes within the cache.
+CACHED_BYTES = 512 * 2**10
 # What it costs to load the compiler and to compile the loops of one dtype.
 WARM_UP_SECONDS = 0.09
 # Outputs of one np.correlate call; with a few taps, for which NumPy has loops of its own, it is done before other
@@ -78,12 +92,16 @@ class DirectCosts:
         One tap of the outputs at both ends of a row, which reach past it.
     loop_call : float
         Interpreter time of one call of a loop: for every kernel, and once more for the ends of rows.
+    loop_small : float
+        Interpreter time of a small problem, whose window is kept, beside its calls of a loop.
     loop_copy : float
         Per byte of windows that are copied before they are summed; turned, as strides need it, they are twice that.
     loop_desk : float
         Interpreter time of a call that copies more than one window.
     line_call : float
-        Interpreter time of one np.convolve.
+        Interpreter time of one np.correlate among others.
+    lone_line : float
+        The same of one alone, made to measure.
     short_line : dict
         Per multiply-add of a line with at most 11 taps.
     dot : dict
@@ -111,9 +129,11 @@ class DirectCosts:
     loop_miss: float
     loop_edge: float
     loop_call: float
+    loop_small: float
     loop_copy: float
     loop_desk: float
     line_call: float
+    lone_line: float
     short_line: dict[str, float]
     dot: dict[str, float]
     dot_tail: dict[str, float]
@@ -192,7 +212,7 @@ class Work(NamedTuple):
 @lru_cache(maxsize=1024)
 def work_of(form: str, p: ConvProblem, host: DirectCosts) -> Work:
     """What `form` has to do. Many short calls to a job are as many at which threads wait for the interpreter."""
-    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None)
+    from_copies = form in ("gemm", "band") or (form == "jit" and inside(p) is None and not is_small(p))
     return Work(*_MODELS[form](form, p, host), host.handover if from_copies else 0.0)
 
 
@@ -219,7 +239,11 @@ def scratch(form: str, p: ConvProblem, workers: int, host: DirectCosts) -> int:
     kernel = size * prod(p.w_shape)
     if form == "taps":
         lengths = tap_lengths(p)
-        return kernel + workers * size * (2 * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths))
+        return kernel + workers * size * (
+            (2 + taps_together(p)) * prod(lengths) + _window(p, cut(p, (1,) * p.ndim), lengths)
+        )
+    if form == "jit" and is_small(p):
+        return kernel + size * _copied(p, (p.groups, p.batch, *p.output_size))
     if form == "jit":
         return kernel + workers * size * max((_copied(p, lengths) for lengths in copied_boxes(p)), default=0)
     layout = patches(p, form, host)
@@ -259,15 +283,29 @@ def tap_lengths(p: ConvProblem) -> Ints:
     return (1, *chunks((p.batch, *p.output_size), min(BLOCK_BYTES // p.dtype.itemsize, 32768)))
 
 
+def taps_together(p: ConvProblem) -> int:
+    """How many taps are multiplied at once, before their products are added one after the other.
+
+    That pays where a block is small, and a call of NumPy takes longer than what it computes. The products of a single
+    output NumPy would add up in another order.
+    """
+    total = prod(tap_lengths(p))
+    most = PRODUCT_BYTES // max(1, p.dtype.itemsize * total)
+    if total < 2 or most < FEWEST_TAPS or p.dtype.kind not in "fiu":
+        return 1
+    return max(1, min(most, p.group_inputs * prod(p.kernel_size)))
+
+
 def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     """Jobs, and the time of all of them on one worker."""
     lengths = tap_lengths(p)
     jobs = _jobs((p.groups, p.batch, *p.output_size), lengths)
     size = p.dtype.itemsize
-    calls = p.group_outputs * p.group_inputs * prod(p.kernel_size)
+    together = taps_together(p)
+    calls = p.group_outputs * -(-p.group_inputs * prod(p.kernel_size) // together)
     each = host.tap.get(p.dtype.char, 0.05e-9 * size)
-    # a strided source is read one element at a time
-    each *= 2 if p.stride and p.stride[-1] > 1 else 1
+    # a strided source is read one element at a time, and many products leave the innermost cache
+    each *= (2 if p.stride and p.stride[-1] > 1 else 1) * (1.5 if together > 1 else 1)
     moved = host.memory * size * (jobs * _window(p, cut(p, (1,) * p.ndim), lengths) + prod(p.out_shape))
     return jobs, jobs * (host.job + calls * host.tap_call) + p.macs * each + moved
 
@@ -277,9 +315,10 @@ def _taps(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
 
 def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     """Rows where they are, or window by window from copies; rows that are short fill the vectors badly."""
-    middle = inside(p)
+    if is_small(p):
+        return _from_window(p, host)
     moved = host.stream * p.dtype.itemsize * (prod(p.x_shape) + prod(p.out_shape))
-    if middle is None:
+    if inside(p) is None:
         jobs = _jobs((p.groups, p.batch, *p.output_size), loop_lengths(p))
         return jobs, moved + _from_copies(p, jobs, host)
     # what is read in place is one job, whatever its size, of which threads claim parts of rows
@@ -294,6 +333,18 @@ def _loops(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     busy = (1 + around) * host.job + desk + calls * host.loop_call + ends * host.loop_edge
     claims = rows * -(-p.output_size[-1] // row_outputs(p))
     return claims, busy + rows * row_seconds(p, p.output_size[-1], host) + moved
+
+
+def _from_window(p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
+    """All rows from one copy that stays in the cache, as is the result."""
+    lengths = (p.groups, p.batch, *p.output_size)
+    n = max(p.output_size)
+    copied = p.dtype.itemsize * _copied(p, lengths)
+    turned = p.stride[-1] > 1 or n > p.output_size[-1]
+    calls = host.loop_small + p.out_channels * host.loop_call
+    sums = prod(p.out_shape) / n * row_seconds(p, n, host)
+    claims = 1 if is_lone(p) else prod(p.out_shape) // n
+    return claims, calls + copied * (host.loop_copy if turned else host.copy) + sums
 
 
 def _has_ends(p: ConvProblem) -> bool:
@@ -350,15 +401,19 @@ def _lines(form: str, p: ConvProblem, host: DirectCosts) -> tuple[int, float]:
     rows = prod(p.out_shape) // max(m, 1)
     jobs = rows * -(-m // line_block(p))
     if k <= SHORT_LINE and char in host.short_line:
-        each = k * host.short_line[char]
+        fixed, each = 0.0, host.short_line[char]
     else:
-        each = (
-            host.dot.get(char, 2e-9)
-            + k % 32 * host.dot_tail.get(char, 0.0)
-            + k * host.long_line.get(char, 0.55e-9)
-        )
-    moved = host.memory * p.dtype.itemsize * (1 if axis == p.ndim - 1 else 6)
-    return jobs, jobs * host.line_call + rows * m * (each + moved)
+        fixed = host.dot.get(char, 2e-9) + k % 32 * host.dot_tail.get(char, 0.0)
+        each = host.long_line.get(char, 0.55e-9)
+    # lines that stay in the cache are read as fast as they are summed
+    size, last = p.dtype.itemsize, axis == p.ndim - 1
+    cached = last and size * (prod(p.x_shape) + prod(p.out_shape)) <= CACHED_BYTES
+    moved = 0.0 if cached else host.memory * size * (1 if last else 6)
+    # no tap is multiplied by the zeros outside
+    (lo, hi), reach = p.pads[axis], m * k
+    seen = (reach - sum(min(a, m) * (min(a, m) + 1) // 2 for a in (lo, hi) if a > 0)) / reach
+    calls = host.lone_line if is_one_line(p) else jobs * host.line_call
+    return jobs, calls + rows * m * (fixed + k * seen * each + moved)
 
 
 # --- channel products

@@ -10,7 +10,7 @@ from functools import lru_cache
 from math import prod
 
 from fftconv.core.boundary import Boundary
-from fftconv.core.cells import Span, boxes, chunks
+from fftconv.core.cells import Span, boxes, chunks, cut
 from fftconv.core.problem import ConvProblem, Ints
 
 # What one job reads, what the rows that one output sees may occupy, and multiply-adds that are worth a job.
@@ -26,6 +26,10 @@ LONE_ROW = 4096
 # others from a copy.
 IN_PLACE_OUTPUTS = 1024
 SHORTEST_ROW = 16
+# What outputs see, up to which it is copied as a whole, amid what lies outside: no row ends, and kernels have no edge.
+# Multiply-adds from which on it may be worth to share rows of that.
+SMALL_BYTES = 512 * 2**10
+SHARED_MACS = 1_000_000
 
 Box = tuple[Span, ...]
 """Begin and end along (groups, batch, \\*outputs)."""
@@ -111,6 +115,19 @@ def inside(p: ConvProblem) -> tuple[tuple[int, int], ...] | None:
 def whole_boxes(p: ConvProblem) -> tuple[Box, ...]:
     """The whole output in boxes."""
     return tuple(boxes((p.groups, p.batch, *p.output_size), loop_lengths(p)))
+
+
+@lru_cache(maxsize=1024)
+def is_small(p: ConvProblem) -> bool:
+    """Whether `p` is answered as a whole from a window that is kept from one call to the next."""
+    window = p.batch * p.in_channels * prod(c.reach(c.count) for c in cut(p, (1,) * p.ndim))
+    return p.dtype.itemsize * max(window, prod(p.out_shape), prod(p.w_shape)) <= SMALL_BYTES
+
+
+@lru_cache(maxsize=1024)
+def is_lone(p: ConvProblem) -> bool:
+    """Whether moreover one thread does."""
+    return is_small(p) and p.macs <= SHARED_MACS
 
 
 def held_outputs(p: ConvProblem, middle: Box) -> Box:

@@ -12,7 +12,7 @@ from math import prod
 
 from fftconv.core.accuracy import sum_error, transform_error
 from fftconv.core.cost_contract import ChannelCost
-from fftconv.core.cost_direct import fits, useful_workers
+from fftconv.core.cost_direct import fits, is_one_line, useful_workers
 from fftconv.core.cost_direct import scratch as direct_scratch
 from fftconv.core.cost_direct import seconds as direct_seconds
 from fftconv.core.engine import get_engine
@@ -33,6 +33,9 @@ from fftconv.core.workers import worker_limit
 # where the spectra of a whole matrix of kernels have to be held.
 DEFAULT_SCRATCH = 64 * 2**20
 CHANNEL_SCRATCH = 192 * 2**20
+
+# By how much compiled loops have to be faster than np.correlate on one line, which needs nothing to be compiled first.
+MARGIN = 1.1
 
 METHODS = ("direct", "band", "jit", "separable", "fft", "overlap_save")
 
@@ -223,6 +226,8 @@ def _sum(method: str, p: ConvProblem, request: Request, workers: int, profile: P
     while workers > 1 and 0 < request.max_memory < direct_scratch(method, p, workers, host):
         workers -= 1
     rank = direct_seconds(method, p, NOMINAL_WORKERS, host)
+    if method == "jit" and is_one_line(p):
+        rank *= MARGIN
     seconds = direct_seconds(method, p, workers, host)
     return Candidate(method, seconds, direct_scratch(method, p, workers, host), workers, rank=rank)
 

@@ -14,6 +14,7 @@ from fftconv.core.config import Config, get_config
 from fftconv.core.cost_direct import is_one_line
 from fftconv.core.exactness import peak_bits, rounding_recovers
 from fftconv.core.kernel import Kernel
+from fftconv.core.loop_rows import is_lone
 from fftconv.core.methods import Executor, executor, prepared
 from fftconv.core.missing import watched
 from fftconv.core.plan import ConvPlan, Request
@@ -165,8 +166,8 @@ class Runner:
         settled.execute(settled.plan, x, w, out)
         return settled.plan
 
-    def line_sums(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
-        """What makes the result of a line and a kernel at once, if that is what this problem is now known to need."""
+    def sums_at_once(self) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
+        """What makes a new result of samples and a kernel, all without axes of batch and channels, if anything does."""
         settled = self._settled
         if settled is None or settled.config is not get_config() or settled.profile is not in_force():
             return None
@@ -233,11 +234,12 @@ class Runner:
 
 
 def _is_one_thing(plan: ConvPlan) -> bool:
-    """Whether the plan is one line, or one transform, whatever the number of workers."""
-    if plan.chosen.tiling is None:
-        return plan.method == "direct" and is_one_line(plan.problem)
+    """Whether the plan is one line, a small problem or one transform, whatever the number of workers."""
     if plan.chosen.by_phases or plan.chosen.limbs:
         return False
+    if plan.chosen.tiling is None:
+        p = plan.problem
+        return is_one_line(p) if plan.method == "direct" else plan.method == "jit" and is_lone(p)
     channels = channels_of(layout_of(plan.problem, plan.tiling))
     return channels.lone or (channels.brief and channels.jobs == 1)
 

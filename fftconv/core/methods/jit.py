@@ -6,7 +6,8 @@ compiled code, and no result depends on which.
 
 Loading the compiler and compiling takes some 90 ms, which no call is charged that cannot repay them: a call that
 would lose more than that in `taps` has the loop compiled at once. The time that other calls spend in `taps` is
-added up, and when compiling would have paid for itself a background thread does it. `warm_up` does it at once.
+added up, and when compiling would soon have paid for itself a background thread does it. `warm_up` does it
+at once.
 
 Windows that lie wholly inside an array are read where they are. Only outputs at the edges, and arrays of another dtype
 or in awkward memory, are answered from a private window.
@@ -14,7 +15,6 @@ or in awkward memory, are answered from a private window.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
@@ -25,9 +25,21 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fftconv.core.cells import cut
-from fftconv.core.loop_rows import Box, frame, held_outputs, inside, line_axis_of, open_axes, whole_boxes
+from fftconv.core.cost_direct import tap_lengths
+from fftconv.core.loop_rows import (
+    Box,
+    frame,
+    held_outputs,
+    inside,
+    is_lone,
+    is_small,
+    line_axis_of,
+    open_axes,
+    whole_boxes,
+)
 from fftconv.core.methods import taps
 from fftconv.core.methods.addresses import address
+from fftconv.core.methods.bench import bench_of, first_alike
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
 from fftconv.core.methods.loops import WRITTEN_OUT, Loops
 from fftconv.core.methods.rows import (
@@ -44,7 +56,7 @@ from fftconv.core.methods.rows import (
     put_back,
     whole_steps,
 )
-from fftconv.core.methods.warmth import warmth, written
+from fftconv.core.methods.warmth import eagerness, warmth, written
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem, Ints, at
 from fftconv.core.workers import for_each
@@ -55,8 +67,11 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     loops = warmth.loops.get(char) or warmth.at_once(plan)
     begin = perf_counter()
     if loops is None:
-        taps.execute(plan, x, w, out)
-        warmth.spent(char, perf_counter() - begin)
+        if is_lone(plan.problem) and tap_lengths(plan.problem) == (1, plan.problem.batch, *out.shape[2:]):
+            bench_of(plan.problem).by_taps((x, w), out)
+        else:
+            taps.execute(plan, x, w, out)
+        warmth.spent(char, (perf_counter() - begin) * eagerness(plan.problem))
         return
     key = _written_key(plan.problem)
     run(written.loops.get(key, loops), plan, (x, w), out)
@@ -73,6 +88,57 @@ def _written_key(p: ConvProblem) -> str:
     return f"{p.dtype.char}{long}" if paired and long in WRITTEN_OUT and inside(p) is not None else ""
 
 
+def made_for(plan: ConvPlan) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+    """`execute` for this plan alone; see `Small`."""
+    return Small(plan) if is_small(plan.problem) else execute
+
+
+class Small:
+    """`execute` for one small problem: nothing is looked up, and next to nothing done, beside its sums.
+
+    Attributes
+    ----------
+    sums : callable or None
+        Where there is one channel and one sample of a batch, what makes a new array of operands without these axes.
+    """
+
+    def __init__(self, plan: ConvPlan) -> None:
+        p = plan.problem
+        self.plan, self.problem = plan, first_alike(p)
+        self.char, self.key = p.dtype.char, _written_key(p)
+        alone = p.batch == p.in_channels == p.out_channels == 1
+        self.sums = self._new if alone else None
+
+    def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        loops = self._loops()
+        if loops is None:
+            execute(plan, x, w, out)
+            return
+        begin = perf_counter()
+        bench_of(self.problem).fill_in(loops, (x, w), out, self.plan.workers)
+        self._account(begin)
+
+    def _new(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        loops = self._loops()
+        if loops is None:
+            p = self.plan.problem
+            out = np.empty(p.output_size, p.dtype)
+            execute(self.plan, x[None, None], w[None, None], out[None, None])
+            return out
+        begin = perf_counter()
+        out = bench_of(self.problem).new(loops, (x, w), self.plan.workers)
+        self._account(begin)
+        return out
+
+    def _loops(self) -> Loops | None:
+        return (self.key and written.loops.get(self.key)) or warmth.loops.get(self.char)
+
+    def _account(self, begin: float) -> None:
+        """What the call took, for those who compile."""
+        if self.key and self.key not in written.begun:
+            written.spent(self.key, perf_counter() - begin)
+
+
 def warm_up(dtype: np.dtype) -> None:
     """Compile the loop of `dtype` now."""
     warmth.prepare(np.dtype(dtype).char)
@@ -85,9 +151,8 @@ def run(loops: Loops, plan: ConvPlan, operands: tuple[np.ndarray, np.ndarray], o
     """The rows whose windows lie inside `x` where they are, all others box by box from a window of their own."""
     p = plan.problem
     x, w = operands
-    bench = _bench(p)
-    if bench is not None:
-        bench.run(loops, x, w, out)
+    if is_small(p):
+        bench_of(p).fill_in(loops, operands, out, plan.workers)
         return
     weights = np.ascontiguousarray(correlation_kernel(p, w)).reshape(p.groups, p.group_outputs, -1)
     read, weigh, write = map(address, (x, weights, out))
@@ -182,48 +247,3 @@ def _answer(sums: Sums, window: np.ndarray, out: np.ndarray, scratch: Scratch) -
     total = scratch.take("total", target.shape, p.dtype)
     sums.calls(axis, window, put_back(total, axis)).make()
     target[...] = total
-
-
-# --- small problems
-
-# Bytes of window and sums that are kept from one call to the next, per problem and thread.
-BENCH_BYTES = 128 * 2**10
-
-
-class Bench(threading.local):
-    """All that a problem of one small box needs but its values: each thread's own, kept from call to call."""
-
-    def __init__(self, p: ConvProblem) -> None:
-        scratch, box = Scratch(), whole_boxes(p)[0]
-        self.problem, self.box, self.scratch = p, box, scratch
-        self.desk = scratch.desk(p, cut(p, (1,) * p.ndim), box)
-        weights = np.empty(p.w_shape, p.dtype)
-        self.kernel = correlation_kernel(p, weights)
-        self.total = np.empty(p.out_shape, p.dtype)
-        self.axis = max(range(p.ndim), key=lambda i: (p.output_size[i], i))
-        # rows need not run along the last axis, and then neither do the sums in memory
-        sums = np.empty(last(self.total[:, None], self.axis).shape, p.dtype)
-        self.total = put_back(sums, self.axis)[:, 0]
-        shape = (p.batch, p.groups, p.group_outputs, *p.output_size)
-        self.sums = self.total.reshape(shape)
-        self.weights = weights.reshape(p.groups, p.group_outputs, -1)
-        self.calls: Calls | None = None
-
-    def run(self, loops: Loops, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        p, window = self.problem, self.desk.window
-        self.kernel[...] = w
-        self.desk.load(x.reshape(p.batch, p.groups, p.group_inputs, *p.input_size), self.box)
-        lined_up = line_up(window, (self.axis, p.stride[self.axis]), self.scratch)
-        if self.calls is None:
-            self.calls = Sums(loops, p, self.weights).calls(self.axis, lined_up, self.sums)
-            self.claims = self.calls.numbers[:, 0]
-        self.claims[...] = 0
-        self.calls.make()
-        out[...] = self.total
-
-
-@lru_cache(maxsize=16)
-def _bench(p: ConvProblem) -> Bench | None:
-    """Where `p` is answered if it is small."""
-    size = p.dtype.itemsize * (prod(p.out_shape) + prod(p.x_shape) + prod(p.w_shape))
-    return Bench(p) if size <= BENCH_BYTES and len(whole_boxes(p)) == 1 else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,16 @@ from fftconv.core.cost_direct import line_axis, line_block
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
+
+correlate: Any
+try:
+    # without the wrapper that looks for operands of other libraries, which takes as long as a short line
+    from numpy._core.multiarray import correlate2 as correlate
+except ImportError:  # where NumPy keeps it elsewhere
+    correlate = np.correlate
+
+# the modes of np.correlate
+INSIDE, CENTRED, ALL = 0, 1, 2
 
 Sums = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -46,15 +57,17 @@ def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.n
 
     Its attribute `sums`, where there is one, makes a new line of a line and a kernel.
     """
-    whole = _whole(p.input_size[0], p.kernel_size[0], p.output_size[0], p.pads[0][0])
-    if whole is None or not p.x_dtype == p.w_dtype == p.dtype:
+    mode = _mode_of(p.input_size[0], p.kernel_size[0], p.output_size[0], p.pads[0][0])
+    if mode is None or not p.x_dtype == p.w_dtype == p.dtype:
         return execute
     turned = slice(None, None, -1)
-    sums = (
-        (lambda x, w: whole(x, conjugate(p, w)))
-        if p.dtype.kind == "c"
-        else ((lambda x, w: whole(x, w[turned])) if p.flip else whole)
-    )
+    sums: Sums
+    if p.dtype.kind == "c":
+        sums = lambda x, w: correlate(x, conjugate(p, w), mode)  # noqa: E731
+    elif p.flip:
+        sums = lambda x, w: correlate(x, w[turned], mode)  # noqa: E731
+    else:
+        sums = lambda x, w: correlate(x, w, mode)  # noqa: E731
 
     def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         out[0, 0] = sums(x[0, 0], w[0, 0])
@@ -63,17 +76,17 @@ def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.n
     return run
 
 
-def _whole(n: int, k: int, m: int, lo: int) -> Sums | None:
-    """The m outputs of a line of n samples at once, if np.correlate has a word for them.
+def _mode_of(n: int, k: int, m: int, lo: int) -> int | None:
+    """Which m outputs of a line of n samples these are, as np.correlate says it, if it does.
 
     Output y is entry ``y + k - 1 - lo`` of the full correlation, whose first and last ``k - 1`` reach past x.
     """
     if lo == k - 1 and m == n + k - 1:
-        return lambda x, w: np.correlate(x, w, "full")
+        return ALL
     if lo == 0 and m == n - k + 1:
-        return lambda x, w: np.correlate(x, w, "valid")
+        return INSIDE
     if lo == k // 2 and m == n >= k:
-        return lambda x, w: np.correlate(x, w, "same")
+        return CENTRED
     return None
 
 
@@ -117,18 +130,18 @@ def _reader(p: ConvProblem, axis: int) -> Callable[[np.ndarray, np.ndarray, int,
         seen = np.empty(count, p.dtype if boundary == Boundary.CONSTANT else x.dtype)
         for target, source in pieces((-lo, count, 1), x.size, boundary):
             seen[target] = fill if source is None else x[source]
-        out[...] = np.correlate(seen, w, "valid")
+        out[...] = correlate(seen, w, INSIDE)
 
     return of
 
 
 def line(x: np.ndarray, w: np.ndarray, lo: int, out: np.ndarray) -> None:
     """The outputs of one line: ``out[y] = sum_u w[u].conj() * x[y + u - lo]``."""
-    sums = _whole(x.size, w.size, out.size, lo)
-    if sums is None:
+    mode = _mode_of(x.size, w.size, out.size, lo)
+    if mode is None:
         _any_line(x, w, w.size - 1 - lo, out)
     else:
-        out[...] = sums(x, w)
+        out[...] = correlate(x, w, mode)
 
 
 def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None:
@@ -141,7 +154,7 @@ def _any_line(x: np.ndarray, w: np.ndarray, shift: int, out: np.ndarray) -> None
     first, last = max(0, begin - k + 1), min(n, end)
     part, a = x[first:last], begin - first
     complete = a == k - 1 and last == end
-    found = np.correlate(part, w, "valid") if complete else np.correlate(part, w, "full")[a : a + end - begin]
+    found = correlate(part, w, INSIDE) if complete else correlate(part, w, ALL)[a : a + end - begin]
     out[: begin - shift] = 0
     out[begin - shift : end - shift] = found
     out[end - shift :] = 0

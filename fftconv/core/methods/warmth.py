@@ -6,12 +6,18 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from fftconv.core.cost_direct import WARM_UP_SECONDS, seconds
+from fftconv.core.cost_direct import WARM_UP_SECONDS, DirectCosts, seconds
 from fftconv.core.methods.loops import Loops, compiled, written_out
 from fftconv.core.plan import ConvPlan
+from fftconv.core.problem import ConvProblem
 from fftconv.core.profile import in_force
+
+# Where loops are so many times as fast as what stands in for them, calls need spend only a third as long in it: whoever
+# makes several mostly makes many.
+MUCH_FASTER, EAGERNESS = 3.0, 3.0
 
 T = TypeVar("T")
 _kept: list[Warmth[Any]] = []
@@ -63,6 +69,17 @@ class Warmth(Generic[T]):
 
 
 warmth = Warmth(compiled)
+
+
+def eagerness(p: ConvProblem) -> float:
+    """By how much to multiply the seconds that a call of `p` took without its loops."""
+    return _eagerness(p, in_force().direct)
+
+
+@lru_cache(maxsize=256)
+def _eagerness(p: ConvProblem, host: DirectCosts) -> float:
+    taps, loops = (seconds(form, p, 1, host) for form in ("taps", "jit"))
+    return EAGERNESS if taps >= MUCH_FASTER * loops else 1.0
 
 
 def prepare_all(char: str) -> None:
