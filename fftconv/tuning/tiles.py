@@ -116,10 +116,8 @@ def _short(
 
 
 def _brief(plan: ConvPlan, engine: Engine) -> Call | None:
-    """A call as one entry of compiled code, where it can be."""
-    made = spectral.made_for(plan)
-    script.warmth.try_to_prepare(plan.problem.dtype.char)
-    can = isinstance(made, Brief) and script.warmth.loops and made.new_desk(False) is not None
+    """A call as one entry of compiled code, where it can be, with what surrounds it."""
+    can = _enters_compiled_code(plan)
     return Runner(plan.problem, Request("overlap_save", 1, tiling=plan.tiling)) if can else None
 
 
@@ -169,8 +167,16 @@ def _timed(
 
 def _seconds(engine: Engine, p: ConvProblem, how: tuple[Tiling, int], watch: Stopwatch) -> float:
     """Of a call by a tiling on so many workers."""
-    call = partial(spectral.execute, _plan(engine, p, how), *arrays(p), np.empty(p.out_shape, p.dtype))
-    return watch.fastest(call)
+    plan = _plan(engine, p, how)
+    execute = spectral.made_for(plan) if _enters_compiled_code(plan) else spectral.execute
+    return watch.fastest(partial(execute, plan, *arrays(p), np.empty(p.out_shape, p.dtype)))
+
+
+def _enters_compiled_code(plan: ConvPlan) -> bool:
+    """Whether calls are short ones that `brief` answers."""
+    script.warmth.try_to_prepare(plan.problem.dtype.char.lower())
+    made = spectral.made_for(plan)
+    return isinstance(made, Brief) and bool(script.warmth.loops) and made.enters()
 
 
 def _plan(engine: Engine, p: ConvProblem, how: tuple[Tiling, int]) -> ConvPlan:

@@ -247,6 +247,13 @@ class Brief:
         spectra[...] = 0
         return Desk(plans, spectra)
 
+    def enters(self) -> bool:
+        """Whether compiled code can execute the engine's plans."""
+        desk = self.engine.cache.take(self.helpers_key) or self.new_desk(False)
+        if desk is not None:
+            self.engine.cache.put(self.helpers_key, desk, self.engine.cache_bytes)
+        return desk is not None
+
     def write(self, steps: Steps, desk: Desk, arrays: Arrays, form: tuple[Any, ...]) -> Script | None:
         """The script for callers' arrays (x, w, out) like these; None where products do not run along memory."""
         x, w, out = arrays
