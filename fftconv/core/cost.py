@@ -74,7 +74,7 @@ class HostProfile:
     limb : float
         Per limb of a sample or of a sum: split or rounded, shifted and added.
     job : float
-        Seconds of interpreter time per job.
+        Seconds of interpreter time per job, unless compiled code takes the jobs.
     thread : float
         Seconds to wake the other workers and to meet again.
     handover : float

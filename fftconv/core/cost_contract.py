@@ -66,9 +66,17 @@ class ChannelCost:
         return self._call + sum(shared_seconds(*step, workers, self.host)[0] for step in self.steps)
 
     @lazy
+    def _compiled(self) -> bool:
+        """Whether jobs are taken by compiled code."""
+        return self.channels.plain and self.host.brief > 0 and has_compiler()
+
+    @lazy
     def _call(self) -> float:
-        compiled = self.channels.brief and self.host.brief and has_compiler()
-        return self.host.brief if compiled else self.host.call
+        return self.host.brief if self._compiled and self.channels.brief else self.host.call
+
+    @lazy
+    def _job(self) -> float:
+        return 0.0 if self._compiled else self.host.job
 
     def kernel_seconds(self, workers: int) -> float:
         """Of that, the kernel's transforms."""
@@ -116,7 +124,7 @@ class ChannelCost:
         each += (
             c.bins * self._per_bin(self.host.read if c.products else self.host.turn) * (2 if c.widened else 1)
         )
-        return c.kernel_jobs, self.host.job, each * prod(c.kernel_chunk)
+        return c.kernel_jobs, self._job, each * prod(c.kernel_chunk)
 
     @lazy
     def _alone(self) -> Step:
@@ -125,7 +133,7 @@ class ChannelCost:
         multiply = bins * self._per_bin(self.host.multiply)
         each = self._forward + c.outputs_of_one * (self._backward + multiply)
         jobs = c.jobs * -(-p.in_channels // c.input_chunk) * -(-p.group_outputs // c.outputs_of_one)
-        return jobs, self.host.job * c.outputs_of_one, each * c.input_chunk
+        return jobs, self._job * c.outputs_of_one, each * c.input_chunk
 
     def _end(self, side: str) -> Step:
         p, c = self.layout.problem, self.channels

@@ -33,6 +33,7 @@ def least_seconds(p: ConvProblem, packed: bool, host: HostProfile) -> Callable[[
     inputs, outputs = p.in_channels, p.out_channels
     per_kernel, per_end, per_tile, per_product = _per_point(p, dtype, host)
     per_end += dtype.itemsize * host.copy * (2 if packed else 1)
+    job = 0.0 if p.group_inputs == 1 and host.brief else host.job
     least_call = min(host.call, host.lone, host.brief or host.lone) if p.group_inputs == 1 else host.call
 
     @cache
@@ -69,7 +70,7 @@ def least_seconds(p: ConvProblem, packed: bool, host: HostProfile) -> Callable[[
         else:
             steps += [(begins, held * inputs, held * inputs), (ends, held * outputs, held * outputs)]
             steps += [(tiles * per_tile + per_product, 0.5, 1.0)]
-        singly = [points * each * 1e-9 + max(0.5, overheads) * host.job for each, overheads, _ in steps]
+        singly = [points * each * 1e-9 + max(0.5, overheads) * job for each, overheads, _ in steps]
         together = sum(map(shared, singly, (jobs for *_, jobs in steps)))
         return least_call + min(sum(singly), together)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
 from math import prod
 from threading import get_ident
 from typing import Any, NamedTuple
@@ -121,6 +122,12 @@ def _bits(spec: FFTSpec) -> int:
     return int(memory[0])
 
 
+@lru_cache(maxsize=64)
+def _scripts(layout: TileLayout, fresh: bool) -> dict[Hashable, Script | None]:
+    """What was written down for a layout, with kernels to transform or without: calls need not share an executor."""
+    return {}
+
+
 class Brief:
     """An executor of the plans of one layout; `otherwise` answers what is not plain, or not compiled yet.
 
@@ -148,7 +155,7 @@ class Brief:
         self.key = self.helpers_key if spectra is not None else (*self.helpers_key, kernel)
         self.constants = np.array([0, layout.problem.outside.fill], layout.dtype)
         self.constants_at = address(self.constants)
-        self.scripts: dict[Hashable, Script | None] = {}
+        self.scripts = _scripts(layout, spectra is None)
 
     def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         steps, p = warmth.loops.get(self.char), self.layout.problem
