@@ -117,10 +117,11 @@ class Brief:
         self.char = self.channels.tile_spec.dtype.char.lower()
         self.several = layout.problem.group_outputs > 1
         specs = self.channels.tile_spec.key, self.channels.kernel_spec.key
-        self.key = ("desk", specs, engine.effort, self.several, spectra is None)
+        self.key = ("desk", specs, engine.effort, layout.problem.group_outputs, spectra is None)
         self.constants = np.array([0, layout.problem.outside.fill], layout.dtype)
         self.constants_at = address(self.constants)
         self.scripts: dict[Hashable, Script | None] = {}
+        self.met: dict[Hashable, None] = {}
 
     def __call__(self, plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
         steps, p = warmth.loops.get(self.char), self.layout.problem
@@ -133,14 +134,13 @@ class Brief:
     def go(self, steps: Steps, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> bool:
         """Whether compiled steps could answer, and did."""
         positive = none_negative(x, self.facts or Facts(self.layout.problem, w))
-        form = x.strides, w.strides, out.strides, positive
+        # the steps too: what is written down holds addresses of their functions
+        form = steps, x.strides, w.strides, out.strides, positive
         desk = self.engine.cache.take(self.key) or self.new_desk()
         if desk is None:
             return False
         spectra = None if self.spectra is None else self.spectra()
-        if form not in self.scripts:
-            if len(self.scripts) >= MOST_SCRIPTS:
-                self.scripts.clear()
+        if form not in self.scripts and self.repays(form):
             self.scripts[form] = self.write(steps, desk, (x, w, out), positive)
         script = self.scripts.get(form)
         if script is not None:
@@ -155,6 +155,25 @@ class Brief:
             steps.drain(desk.address)
         self.engine.cache.put(self.key, desk, self.engine.cache_bytes)
         return script is not None
+
+    def repays(self, form: Hashable) -> bool:
+        """Whether to write a script: it takes as long as some calls.
+
+        Once there are as many as are kept, the oldest makes room, but not before a form is met again: arrays may lie
+        in another way every time.
+        """
+        if len(self.scripts) < MOST_SCRIPTS:
+            return True
+        if form not in self.met:
+            if len(self.met) >= MOST_SCRIPTS:
+                self.met.clear()
+            self.met[form] = None
+            return False
+        # other threads may be here too
+        self.met.pop(form, None)
+        for oldest in [*self.scripts][:1]:
+            self.scripts.pop(oldest, None)
+        return True
 
     def new_desk(self) -> Desk | None:
         """A desk, if compiled code can execute the engine's plans."""
