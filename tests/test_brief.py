@@ -35,6 +35,7 @@ def entered(monkeypatch):
     """Whether short calls entered compiled code, one entry a call."""
     for char in "fd":
         script.warmth.prepare(char)
+    brief._scripts.cache_clear()
     found, inner = [], brief.Brief.go
     monkeypatch.setattr(brief.Brief, "go", lambda *a: found.append(inner(*a)) or found[-1])
     return found
@@ -133,7 +134,7 @@ def test_memory_of_any_layout(entered):
         out = poison(p.out_shape, p.dtype)
         execute(plan, x_other, w_other, out)
         assert out.tobytes() == want, (x_name, w_name)
-    assert any(entered) and len(execute.scripts) <= brief.MOST_SCRIPTS
+    assert any(entered) and len(execute.scripts.held) <= brief.MOST_SCRIPTS
 
 
 @compiles
@@ -204,6 +205,62 @@ def test_idle_desks_are_counted_and_dropped(entered):
     with fftconv.config_context(cache_bytes=0):
         shortly(plan, operands)
         assert engine.info().bytes == 0
+
+
+@compiles
+@pytest.mark.parametrize("first", (2, 4))
+def test_as_many_kernels_for_other_channels(entered, first):
+    """8 kernels both times, in one transform, but of 4 inputs and of 2: their spectra lie in another order."""
+    get_engine(np.dtype("f8")).clear()
+    for inputs in (first, 8 // first):
+        p = problem((20000,), (101,), "same", "f8", Extras(channels=(inputs, 8), groups=inputs))
+        plan, operands = planned(p, cut(p, (6144,), 3)), arrays(p)
+        assert shortly(plan, operands).tobytes() == in_general(plan, operands).tobytes()
+    assert entered == [True, True]
+
+
+@compiles
+def test_more_layouts_than_scripts_are_kept(entered, monkeypatch):
+    """None is written anew in every turn, and one that stays is written in the end."""
+    written, inner = [], brief.Brief.write
+    monkeypatch.setattr(brief.Brief, "write", lambda *a: written.append(a) or inner(*a))
+    p = problem((301,), (7,), "same", "f8")
+    (x, w), plan = arrays(p), planned(p, cut(p, (512,), 1))
+    execute, want, most = executor(plan), in_general(plan, (x, w)).tobytes(), brief.MOST_SCRIPTS
+    layouts = [np.repeat(x, step, axis=-1)[..., ::step] for step in range(1, 3 * most)]
+    for other in layouts:
+        out = poison(p.out_shape, p.dtype)
+        execute(plan, other, w, out)
+        assert out.tobytes() == want
+    assert len(written) == most == sum(entered)
+    for other in (layouts[-1], layouts[-1], layouts[1]):
+        execute(plan, other, w, out)
+    assert len(written) == most + 1 and entered[-2:] == [True, True]
+    assert len(execute.scripts.held) == most >= len(execute.scripts.met)
+
+
+@compiles
+def test_scripts_are_for_the_functions_they_were_written_for(entered, monkeypatch):
+    p = problem((301,), (7,), "same", "f8")
+    plan, operands = planned(p, cut(p, (512,), 1)), arrays(p)
+    execute, want = executor(plan), in_general(plan, operands).tobytes()
+    for steps in (script.warmth.loops["d"], script.compiled("d")):
+        monkeypatch.setitem(script.warmth.loops, "d", steps)
+        out = poison(p.out_shape, p.dtype)
+        execute(plan, *operands, out)
+        assert out.tobytes() == want
+    assert entered == [True, True] and len(execute.scripts.held) == 2
+
+
+def test_calls_with_a_kept_kernel_lead_to_compiling(monkeypatch):
+    monkeypatch.setattr(script.warmth, "loops", {})
+    spent = []
+    monkeypatch.setattr(script.warmth, "spent", lambda char, seconds: spent.append(char))
+    p = problem((301,), (7,), "same", "f4")
+    plan, operands = planned(p, cut(p, (512,), 1)), arrays(p)
+    assert channels_of(TileLayout(p, plan.tiling)).lone
+    shortly(plan, operands, Kernel(operands[1], Store()))
+    assert spent == ["f"]
 
 
 def test_addresses():

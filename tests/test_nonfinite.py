@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import EXTRAS, Extras, arrays, problem, problems
 
+import fftconv
 from fftconv.core.plan import Request
 from fftconv.core.planner import METHODS, plan_conv
 from fftconv.core.run import Runner, run
@@ -244,3 +245,25 @@ def test_a_settled_runner_repairs_too():
         x[0, 0, 700] = spoiler
         runner(x, w, out)
         check(p, out, x, w)
+
+
+@pytest.mark.parametrize("dtype", ("f4", "f8", "g", "c8", "c16", "G"))
+def test_a_look_at_few_outputs_warns_of_nothing(dtype):
+    """Warnings are errors here: of opposite infinities, and of what is finite but whose absolute value is not."""
+    x, w = np.zeros((3, 9, 9), dtype), np.zeros((1, 3, 3), dtype)
+    w[0, 0, 0] = w[0, 2, 2] = 1
+    x[:, 0, 0] = np.inf, -np.inf, 1
+    got = fftconv.convolve(x, w, mode="full", method="direct", axes=(1, 2))
+    assert (got[:, 0, 0].real == x[:, 0, 0].real).all()
+    x[:, 0, 0] = 0.9 * np.finfo(dtype).max * (1 if x.dtype.kind == "f" else 1 + 1j)
+    got = fftconv.convolve(x, w, mode="full", method="direct", axes=(1, 2))
+    assert (got[:, 0, 0] == x[:, 0, 0]).all()
+
+
+@pytest.mark.parametrize("dtype", ("f4", "c8"))
+def test_a_look_whose_sum_is_beyond_the_type_warns_of_nothing(dtype):
+    x, w = np.zeros((8, 300), dtype), np.zeros((1, 64), dtype)
+    x[:, 0], w[0, 31], w[0, ::63] = 0.9 * np.finfo(dtype).max, 1, 1e-30
+    for _ in range(2):
+        got = fftconv.convolve(x, w, mode="same", method="fft", workers=1, axes=1)
+        np.testing.assert_allclose(got[:, 0], x[:, 0], rtol=1e-5)

@@ -156,6 +156,12 @@ class Channels:
         )
 
     @lazy
+    def single(self) -> bool:
+        """Whether there is but one job to take, whatever the number of workers."""
+        p = self.problem
+        return self.jobs == p.group_outputs == 1 and self.input_chunk == p.in_channels
+
+    @lazy
     def bins(self) -> int:
         """Complex bins of one tile of one channel."""
         return prod(self.layout.spectrum_size[a] for a in self.layout.axes)

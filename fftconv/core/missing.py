@@ -99,8 +99,9 @@ def watched(
         restorers += [clearer(p, kernel, plan.workers)] if zeros else []
 
     looks = p.batch * p.out_channels * prod(axis.looks for axis in axes)
-    # few are added up in Python, which warns of nothing
-    quiet = looks <= FEW and (getattr(execute, "quiet", False) or plan.method in ("direct", "jit"))
+    # few are added up in Python, which warns of nothing; but long doubles stay NumPy's
+    few = looks <= FEW and p.dtype.char not in "gG"
+    quiet = few and (getattr(execute, "quiet", False) or plan.method in ("direct", "jit"))
 
     def look(out: np.ndarray) -> np.ndarray:
         seen: np.ndarray = out[regular]
@@ -120,7 +121,7 @@ def watched(
         if not (-limit <= total.real <= limit and -limit <= total.imag <= limit):
             if getattr(_alarm, "on", False):
                 raise SpoiltError
-            quietly(_repair)(plan, (x, w), out, (axes, ~(np.abs(look(out)) <= limit)), run)
+            quietly(_repair)(plan, (x, w), out, (axes, look(out)), run)
         for restore in restorers:
             restore(x, w, out)
 
@@ -228,15 +229,16 @@ def _outputs(axes: list[Probes], found: Box) -> Box:
 def suspicious(char: str) -> Any:
     """Where the rounding noise of a tile lies in which something overflowed, or above."""
     info = np.finfo(char)
-    return info.max * info.eps / 256
+    # a number of Python's where there is one: beside NumPy's, sums in double precision would be rounded to single
+    return (info.max * info.eps / 256).item()
 
 
 def _repair(
     plan: ConvPlan, operands: Pair, out: np.ndarray, found: tuple[list[Probes], np.ndarray], run: Run
 ) -> None:
     """Compute the outputs around what was found again, with regard to what is not finite in what they see."""
-    axes, suspects = found
-    where = bounding_box(suspects)
+    axes, seen = found
+    where = bounding_box(~(np.abs(seen) <= suspicious(plan.problem.dtype.char)))
     if where is None:
         return
     box = _outputs(axes, where)

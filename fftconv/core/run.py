@@ -241,7 +241,7 @@ def _is_one_thing(plan: ConvPlan) -> bool:
         p = plan.problem
         return is_one_line(p) if plan.method == "direct" else plan.method == "jit" and is_lone(p)
     channels = channels_of(layout_of(plan.problem, plan.tiling))
-    return channels.lone or (channels.brief and channels.jobs == 1)
+    return channels.lone or (channels.brief and channels.single)
 
 
 class _Settled(NamedTuple):

@@ -122,10 +122,44 @@ def _bits(spec: FFTSpec) -> int:
     return int(memory[0])
 
 
+class Scripts:
+    """What was written down for a layout, by how callers' arrays lie in memory."""
+
+    def __init__(self) -> None:
+        self.held: dict[Hashable, Script | None] = {}
+        self.met: dict[Hashable, None] = {}
+
+    def of(self, form: Hashable, write: Callable[[], Script | None]) -> Script | None:
+        """The script of a form, written where that repays itself; None where there is none."""
+        if form not in self.held and self.repays(form):
+            found = self.held[form] = write()
+            return found
+        return self.held.get(form)
+
+    def repays(self, form: Hashable) -> bool:
+        """Whether to write a script: it takes as long as some calls.
+
+        Once there are as many as are kept, the oldest makes room, but not before a form is met again: arrays may lie
+        in another way every time.
+        """
+        if len(self.held) < MOST_SCRIPTS:
+            return True
+        if form not in self.met:
+            if len(self.met) >= MOST_SCRIPTS:
+                self.met.clear()
+            self.met[form] = None
+            return False
+        # other threads may be here too
+        self.met.pop(form, None)
+        for oldest in [*self.held][:1]:
+            self.held.pop(oldest, None)
+        return True
+
+
 @lru_cache(maxsize=64)
-def _scripts(layout: TileLayout, fresh: bool) -> dict[Hashable, Script | None]:
-    """What was written down for a layout, with kernels to transform or without: calls need not share an executor."""
-    return {}
+def _scripts(layout: TileLayout, fresh: bool) -> Scripts:
+    """Those of a layout, with kernels to transform or without: the calls of some doors keep no executor."""
+    return Scripts()
 
 
 class Brief:
@@ -152,7 +186,9 @@ class Brief:
         self.several = layout.problem.group_outputs > 1
         tile, kernel = self.channels.tile_spec.key, self.channels.kernel_spec.key
         self.helpers_key = ("desk", tile, self.several, engine.effort)
-        self.key = self.helpers_key if spectra is not None else (*self.helpers_key, kernel)
+        # spectra lie in one order of kernels
+        with_kernels = (*self.helpers_key, kernel, layout.problem.group_outputs)
+        self.key = with_kernels if spectra is None else self.helpers_key
         self.constants = np.array([0, layout.problem.outside.fill], layout.dtype)
         self.constants_at = address(self.constants)
         self.scripts = _scripts(layout, spectra is None)
@@ -172,12 +208,9 @@ class Brief:
         desk = self.engine.cache.take(self.key) or self.new_desk(self.spectra is None)
         if desk is None:
             return False
-        form = workers > 1, x.strides, w.strides, out.strides, positive
-        if form not in self.scripts:
-            if len(self.scripts) >= MOST_SCRIPTS:
-                self.scripts.clear()
-            self.scripts[form] = self.write(steps, desk, arrays, form)
-        script = self.scripts.get(form)
+        # the steps too: what is written down holds addresses of their functions
+        form = steps, workers > 1, x.strides, w.strides, out.strides, positive
+        script = self.scripts.of(form, lambda: self.write(desk, arrays, form))
         if script is not None:
             call = desk.call
             call[_JOBS] = call[_MOST] = script.jobs
@@ -261,10 +294,10 @@ class Brief:
             self.engine.cache.put(self.helpers_key, desk, self.engine.cache_bytes)
         return desk is not None
 
-    def write(self, steps: Steps, desk: Desk, arrays: Arrays, form: tuple[Any, ...]) -> Script | None:
+    def write(self, desk: Desk, arrays: Arrays, form: tuple[Any, ...]) -> Script | None:
         """The script for callers' arrays (x, w, out) like these; None where products do not run along memory."""
         x, w, out = arrays
-        shared, *_, positive = form
+        steps, shared, *_, positive = form
         tile, _, kernel = desk.plans
         spectra = desk.spectra if self.spectra is None else self.spectra()
         assert spectra is not None

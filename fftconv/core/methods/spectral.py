@@ -71,20 +71,32 @@ def made_for(plan: ConvPlan) -> Executor:
         return execute
     if plan.workers > 1:
         return brief.Brief(layout, engine, execute)
-    spectra, p = lone.own(channels, engine), plan.problem
+    spectra = lone.own(channels, engine)
     if spectra is None:
         return brief.Brief(layout, engine, execute)
     simple = (lone.executor if channels.lone else lone.in_turn)(channels, engine, spectra)
+    return brief.Brief(layout, engine, _careless(plan, simple, execute))
 
-    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        if on_pedestal(p, x) or none_negative(x, Facts(p, w)):
-            execute(plan, x, w, out)
+
+def _careless(plan: ConvPlan, simple: Executor, careful: Executor, facts: Facts | None = None) -> Executor:
+    """`simple` where neither signs nor a pedestal ask for care.
+
+    What short calls spend there is a reason to compile their steps. `facts` are those of a prepared kernel.
+    """
+    p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
+    char, short = layout.dtype.char.lower(), plan.workers == 1 and channels_of(layout).brief
+
+    def run(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        if on_pedestal(p, x) or none_negative(x, facts or Facts(p, w)):
+            careful(plan, x, w, out)
             return
         begin = perf_counter()
         simple(plan, x, w, out)
-        script.warmth.spent(layout.dtype.char.lower(), SOON * (perf_counter() - begin))
+        if short:
+            script.warmth.spent(char, SOON * (perf_counter() - begin))
 
-    return brief.Brief(layout, engine, run_alone)
+    run.keeps_signs = True  # type: ignore[attr-defined]
+    return run
 
 
 def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
@@ -119,11 +131,8 @@ def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, n
         return brief.Brief(layout, engine, run, facts, spectra) if short else run
     alone = lone.executor(channels, engine, lambda w: nullcontext(spectra()[:, 0]))
 
-    def run_alone(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        (run if on_pedestal(p, x) or none_negative(x, facts) else alone)(plan, x, w, out)
-
-    run_alone.keeps_signs = True  # type: ignore[attr-defined]
-    return brief.Brief(layout, engine, run_alone, facts, spectra) if short else run_alone
+    careless = _careless(plan, alone, run, facts)
+    return brief.Brief(layout, engine, careless, facts, spectra) if short else careless
 
 
 def apply_spectra(
