@@ -24,7 +24,7 @@ import fftconv
 from fftconv import nn, signal
 from fftconv.core import loop_rows, planner
 from fftconv.core.boundary import ZEROS, Boundary, Outside, fold, pieces, read
-from fftconv.core.plan import Request
+from fftconv.core.plan import Request, Tolerance
 from fftconv.core.planner import plan_conv
 from fftconv.core.run import run
 from fftconv.core.trim import trim
@@ -289,6 +289,20 @@ def test_when_a_transform_is_circular(size, kernel, pads, circular):
     x, w = arrays(p)
     plain, wide = extension.spelled_out(p, x)
     oracle.assert_close(plain, run_plan(plan, x, w), wide, w)
+
+
+@pytest.mark.parametrize("dtype", ("f4", "f8", "c16"))
+@pytest.mark.parametrize("workers", (1, 2))
+@pytest.mark.parametrize("size, kernel", [((16,), (3,)), ((12, 16), (4, 3)), ((6, 8, 4), (2, 2, 3))], ids=str)
+def test_a_tolerance_is_looked_at_in_circular_tiles(size, kernel, workers, dtype):
+    """Sums of magnitudes come from the same tiles, which hold less than what is spelled out of the samples."""
+    p = outside(problem(size, kernel, "same", dtype), Boundary.WRAP)
+    assert plan_conv(p, Request("fft")).tiling.nfft == size
+    x, w = arrays(p)
+    x, w = np.abs(x).astype(dtype), np.abs(w).astype(dtype)
+    plain, wide = extension.spelled_out(p, x)
+    request = Request("fft", workers, tolerance=Tolerance(1e-2 if dtype == "f4" else 1e-11, 0.0))
+    oracle.assert_close(plain, run(p, x, w, None, request), wide, w)
 
 
 # --- promises

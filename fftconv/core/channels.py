@@ -128,6 +128,11 @@ class Channels:
             and p.outside == ZEROS
             and set(p.stride) == set(p.rhs_dilation) == set(p.lhs_dilation) == {1}
             and all(p.pads[a] == (0, 0) for a in self.carried)
+            # a circular tile holds one period, which may be less than is given of the samples
+            and all(
+                lo + n <= size
+                for (lo, _), n, size in zip(p.pads, p.input_size, self.layout.tile_size, strict=True)
+            )
         )
 
     @lazy
