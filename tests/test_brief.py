@@ -194,6 +194,19 @@ def test_threads_have_desks_of_their_own(entered, workers):
 
 
 @compiles
+def test_more_workers_than_tiles_leave_the_kernel_to_the_caller(entered):
+    """Helpers that find nothing to do take no turn away from the one whom others wait for."""
+    p = problem((301,), (7,), "same", "f8")
+    plan, operands = planned(p, cut(p, (512,), 1), workers=6), arrays(p)
+    execute, want = executor(plan), in_general(plan, operands).tobytes()
+    out = np.empty(p.out_shape)
+    for _ in range(2000):
+        execute(plan, *operands, out)
+        assert out.tobytes() == want
+    assert all(entered)
+
+
+@compiles
 def test_idle_desks_are_counted_and_dropped(entered):
     engine = get_engine(np.dtype("f8"))
     engine.clear()

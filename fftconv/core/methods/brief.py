@@ -25,7 +25,7 @@ from fftconv.core.methods.steps import BASES, CALL, NOTES, Steps
 from fftconv.core.plan import ConvPlan
 from fftconv.core.spare import aligned
 from fftconv.core.tiling import TileLayout
-from fftconv.core.workers import for_each
+from fftconv.core.workers import share
 
 # Scripts of one plan that are kept: one for each way in which callers' arrays lie in memory.
 MOST_SCRIPTS = 16
@@ -240,30 +240,32 @@ class Brief:
             desk.begun[0], desk.ready[0] = jobs, 1
 
         def turns() -> Iterator[None]:
-            """One for each worker: those that wait for the caller leave it one. What breaks off here ends all work."""
+            """One for each helper. What breaks off here ends all work."""
             try:
-                yield from [None] * workers
+                yield from [None] * (workers - 1)
             except BaseException:
                 end()
                 raise
 
-        def work(_: None) -> None:
+        def drain(taken: Iterator[None]) -> None:
             try:
                 if get_ident() == caller:
-                    if fresh and not desk.ready[0]:
+                    # whatever turns are left: nobody else does this
+                    if fresh:
                         desk.alone(steps, 1)
                     steps.drain(desk.address)
                     return
-                other = cache.take(self.helpers_key) or self.new_desk(False)
-                assert other is not None
-                other.assist(common)
-                steps.drain(other.address)
-                cache.put(self.helpers_key, other, self.engine.cache_bytes)
+                for _ in taken:
+                    other = cache.take(self.helpers_key) or self.new_desk(False)
+                    assert other is not None
+                    other.assist(common)
+                    steps.drain(other.address)
+                    cache.put(self.helpers_key, other, self.engine.cache_bytes)
             except BaseException:
                 end()
                 raise
 
-        for_each(turns(), work, workers)
+        share(turns(), drain, workers)
 
     def new_desk(self, fresh: bool) -> Desk | None:
         """A desk, if compiled code can execute the engine's plans; with what kernels need too, if they are `fresh`."""
