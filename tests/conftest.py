@@ -43,6 +43,12 @@ def long(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--long"))
 
 
+@pytest.fixture(autouse=True)
+def fresh_runners() -> None:
+    """No call of a test finds what another test had settled."""
+    running._runner.cache_clear()
+
+
 Forced = Callable[..., np.ndarray | None]
 
 
@@ -71,6 +77,7 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
 
     def call(p: ConvProblem, x: np.ndarray, w: np.ndarray, request: Request) -> np.ndarray | None:
         used.clear()
+        running._runner.cache_clear()
         out = problems.poison(p.out_shape, p.dtype)
         try:
             got = running.run(p, x, w, out, request)

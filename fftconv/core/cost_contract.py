@@ -53,8 +53,10 @@ class ChannelCost:
     @lazy
     def alone(self) -> float:
         """On one thread, which has less to do around the steps than several."""
-        lone = self.channels.brief and self.channels.lone
-        return min(self._call, self.host.lone if lone else self._call) + self.singly
+        calls = [self._call]
+        if self.channels.brief and self.channels.lone:
+            calls.append(self.host.lone)
+        return min(calls) + self.singly
 
     @lazy
     def singly(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +47,14 @@ def run(
         out = new_result(problem.out_shape, problem.dtype)
     elif not out.flags.writeable:
         raise ValueError(f"out must be writeable, got a read-only array of shape {out.shape}")
-    Runner(problem, request)(x, w, out)
+    _runner(problem, request)(x, w, out)
     return out
+
+
+@lru_cache(maxsize=256)
+def _runner(problem: ConvProblem, request: Request) -> Runner:
+    """What calls of doors that keep no recipe have in common with those before; it holds no array."""
+    return Runner(problem, request)
 
 
 def plan_of(

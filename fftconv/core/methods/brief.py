@@ -18,6 +18,7 @@ import numpy as np
 
 from fftconv.core.channels import channels_of
 from fftconv.core.engine.base import Engine, FFTPlan, FFTSpec
+from fftconv.core.methods import Executor
 from fftconv.core.methods.addresses import address
 from fftconv.core.methods.care import Facts, none_negative, on_pedestal
 from fftconv.core.methods.script import Kernels, Script, Writer, warmth
@@ -38,7 +39,6 @@ _X, _OUT, _W, _KERNEL, _CONSTANTS = (_PLACE[name] for name in ("x", "out", "w", 
 _SHARED = (_NEXT, _READY, _JOBS, _MOST, _FIRSTS, _STEPS, _X, _OUT, _W, _KERNEL, _CONSTANTS)
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 class Plans(NamedTuple):
@@ -96,11 +96,11 @@ class Desk:
         self.begun[0], self.ready[0] = 0, 1
         self.call[_NEXT], self.call[_READY] = self.own
 
-    def alone(self, steps: Steps, jobs: int) -> None:
-        """Do the first jobs of a call, whatever others have begun."""
+    def prepare(self, steps: Steps) -> None:
+        """Do the first job of a call, the kernels, whatever others have begun."""
         call, shared, most = self.call, self.call[_NEXT], self.call[_MOST]
         self.first[0] = 0
-        call[_NEXT], call[_MOST] = ctypes.addressof(self.first), jobs
+        call[_NEXT], call[_MOST] = ctypes.addressof(self.first), 1
         steps.drain(self.address)
         call[_NEXT], call[_MOST] = shared, most
 
@@ -175,7 +175,7 @@ class Brief:
         self,
         layout: TileLayout,
         engine: Engine,
-        otherwise: Execute,
+        otherwise: Executor,
         facts: Facts | None = None,
         spectra: Callable[[], np.ndarray] | None = None,
     ) -> None:
@@ -252,7 +252,7 @@ class Brief:
                 if get_ident() == caller:
                     # whatever turns are left: nobody else does this
                     if fresh:
-                        desk.alone(steps, 1)
+                        desk.prepare(steps)
                     steps.drain(desk.address)
                     return
                 for _ in taken:

@@ -37,7 +37,7 @@ from fftconv.core.loop_rows import (
     open_axes,
     whole_boxes,
 )
-from fftconv.core.methods import taps
+from fftconv.core.methods import Executor, taps
 from fftconv.core.methods.addresses import address
 from fftconv.core.methods.bench import bench_of, first_alike
 from fftconv.core.methods.blocks import Scratch, by_group, correlation_kernel
@@ -88,7 +88,7 @@ def _written_key(p: ConvProblem) -> str:
     return f"{p.dtype.char}{long}" if paired and long in WRITTEN_OUT and inside(p) is not None else ""
 
 
-def made_for(plan: ConvPlan) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+def made_for(plan: ConvPlan) -> Executor:
     """`execute` for this plan alone; see `Small`."""
     return Small(plan) if is_small(plan.problem) else execute
 

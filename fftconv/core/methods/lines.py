@@ -14,6 +14,7 @@ import numpy as np
 
 from fftconv.core.boundary import ZEROS, Boundary, pieces
 from fftconv.core.cost_direct import line_axis, line_block
+from fftconv.core.methods import Executor
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import ConvProblem
 from fftconv.core.workers import for_each
@@ -52,7 +53,7 @@ def execute(plan: ConvPlan, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> No
     for_each(product(np.ndindex(rows.shape[:-1]), range(0, size, length)), work, plan.workers)
 
 
-def one_line(p: ConvProblem) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+def one_line(p: ConvProblem) -> Executor:
     """`execute` for one short line: nothing here that np.correlate does not need.
 
     Its attribute `sums`, where there is one, makes a new line of a line and a kernel.

@@ -16,17 +16,17 @@ import numpy as np
 from fftconv.core.channels import Channels
 from fftconv.core.engine.base import Engine
 from fftconv.core.jobs import jobs_of
+from fftconv.core.methods import Executor
 from fftconv.core.methods.tiles import Sink, Source, place_kernels
 from fftconv.core.plan import ConvPlan
 from fftconv.core.problem import Ints, at
 
 Index = tuple[Any, ...]
-Execute = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 Spectra = Callable[[np.ndarray], AbstractContextManager[np.ndarray]]
 """From the kernel to its spectrum (channels, 1, \\*bins), for the length of a ``with`` block."""
 
 
-def executor(channels: Channels, engine: Engine, spectra: Spectra) -> Execute:
+def executor(channels: Channels, engine: Engine, spectra: Spectra) -> Executor:
     """An executor of one tile (see `Channels.lone`)."""
     p, layout, spec = channels.problem, channels.layout, channels.tile_spec
     begins = tuple(lo for lo, _ in p.pads)
@@ -53,7 +53,7 @@ def executor(channels: Channels, engine: Engine, spectra: Spectra) -> Execute:
     return run
 
 
-def in_turn(channels: Channels, engine: Engine, spectra: Spectra) -> Execute:
+def in_turn(channels: Channels, engine: Engine, spectra: Spectra) -> Executor:
     """An executor of few tiles, one after the other, each channel by a kernel of its own."""
     layout, spec, every = channels.layout, channels.tile_spec, range(channels.problem.in_channels)
     jobs = jobs_of(layout)

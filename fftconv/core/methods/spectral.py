@@ -11,7 +11,7 @@ kernel is linear over the complex numbers and keeps them apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from itertools import product
 from time import perf_counter
@@ -23,7 +23,7 @@ from fftconv.core.engine import get_engine
 from fftconv.core.engine.base import Engine
 from fftconv.core.jobs import Job, jobs_of
 from fftconv.core.kernel import Kernel
-from fftconv.core.methods import brief, lone, script
+from fftconv.core.methods import Executor, brief, lone, script
 from fftconv.core.methods.care import Care, Facts, Level, none_negative, on_pedestal
 from fftconv.core.methods.contract import Round
 from fftconv.core.methods.tiles import Sink, Source, place_kernels
@@ -34,7 +34,6 @@ from fftconv.core.tiling import TileLayout, layout_of
 from fftconv.core.workers import for_each, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-Executor = Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]
 # Compiling goes on beside the calls, so it may begin before they have taken as long.
 EAGER = 2
 # Short calls gain a larger part of their time.
@@ -69,9 +68,8 @@ def made_for(plan: ConvPlan) -> Executor:
     channels, engine = channels_of(layout), get_engine(layout.dtype)
     if not channels.brief:
         return execute
-    if plan.workers > 1:
-        return brief.Brief(layout, engine, execute)
-    spectra = lone.own(channels, engine)
+    # before anything is compiled, one thread does without the loop over workers
+    spectra = lone.own(channels, engine) if plan.workers == 1 else None
     if spectra is None:
         return brief.Brief(layout, engine, execute)
     simple = (lone.executor if channels.lone else lone.in_turn)(channels, engine, spectra)
@@ -99,7 +97,7 @@ def _careless(plan: ConvPlan, simple: Executor, careful: Executor, facts: Facts 
     return run
 
 
-def prepare(plan: ConvPlan, kernel: Kernel) -> Callable[[ConvPlan, np.ndarray, np.ndarray, np.ndarray], None]:
+def prepare(plan: ConvPlan, kernel: Kernel) -> Executor:
     """An executor of `plan` that transforms `kernel` only if its spectra are not held yet."""
     p, layout = plan.problem, layout_of(plan.problem, plan.tiling)
     engine = get_engine(layout.dtype)
